@@ -1,0 +1,1 @@
+"""Tiny perceptual-video models that anyone can rebuild, check and use."""

@@ -1,0 +1,68 @@
+"""Where everything lies below the repository root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of the pipeline's inputs and outputs; `root` is the repository's top folder."""
+
+    root: Path = Path(".")
+
+    @property
+    def params(self) -> Path:
+        """The parameters of every stage."""
+        return self.root / "params.yaml"
+
+    @property
+    def corpus(self) -> Path:
+        """Clips, one score table (CSV) and `provenance.json`; the same layout for every corpus."""
+        return self.root / "data" / "corpus"
+
+    @property
+    def provenance(self) -> Path:
+        """What the corpus is and where it came from."""
+        return self.corpus / "provenance.json"
+
+    @property
+    def manifest(self) -> Path:
+        """One row a clip: key, path, SHA-256, probe results, MOS, scene."""
+        return self.root / "data" / "manifest.parquet"
+
+    @property
+    def frames(self) -> Path:
+        """Packed frame arrays and their tables."""
+        return self.root / "data" / "frames"
+
+    @property
+    def split(self) -> Path:
+        """One row a clip: key, scene, split (`train`, `val`, `test`)."""
+        return self.root / "data" / "split.parquet"
+
+    def checkpoint(self, model: str) -> Path:
+        """The best checkpoint of one model."""
+        return self.root / "data" / "checkpoints" / f"{model}.ckpt"
+
+    @property
+    def models(self) -> Path:
+        """The registry's folder: ONNX files, sidecars, registry and schemas."""
+        return self.root / "model" / "tiny"
+
+    def onnx(self, model: str) -> Path:
+        """The registered float ONNX file of one model."""
+        return self.models / f"{model}.onnx"
+
+    def metrics(self, model: str) -> Path:
+        """The DVC metrics of one model."""
+        return self.root / "metrics" / f"{model}.json"
+
+    def plots(self, model: str) -> Path:
+        """The DVC plots of one model."""
+        return self.root / "metrics" / "plots" / model
+
+    def card(self, model: str) -> Path:
+        """The model card."""
+        return self.root / "docs" / "models" / f"{model}.md"
