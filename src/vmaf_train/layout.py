@@ -10,7 +10,7 @@ from pathlib import Path
 class Layout:
     """Paths of the pipeline's inputs and outputs; `root` is the repository's top folder."""
 
-    root: Path = Path(".")
+    root: Path = Path()
 
     @property
     def params(self) -> Path:

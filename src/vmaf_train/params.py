@@ -328,9 +328,9 @@ def _value(hint: Any, value: Any, where: str, source: str) -> Any:
         return value
     if hint is str and where == "train.devices" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if hint in (int, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if hint is float or isinstance(value, int):
-            return _bounded(hint(value), where, source)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and (hint is float or (hint is int and isinstance(value, int))):
+        return _bounded(hint(value), where, source)
     raise UserError(f"{source}: {where} is {value!r}; expected {_expected(hint, value)}")
 
 
