@@ -1,0 +1,44 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from vmaf_train.layout import Layout
+from vmaf_train.params import Params, parse_params
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def raw_params() -> Callable[..., dict[str, Any]]:
+    """Return a builder: the project's own params.yaml with some keys changed, as plain values."""
+
+    def build(**changes: Any) -> dict[str, Any]:
+        raw: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            section = raw
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        return raw
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_params(raw_params: Callable[..., dict[str, Any]]) -> Callable[..., Params]:
+    """Return a builder of `Params`: `make_params(corpus__synthetic__scenes=4)` changes one key."""
+    return lambda **changes: parse_params(raw_params(**changes))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """An empty repository of one's own."""
+    return Layout(tmp_path)
