@@ -46,6 +46,10 @@ class Layout:
         """The best checkpoint of one model."""
         return self.root / "data" / "checkpoints" / f"{model}.ckpt"
 
+    def curves(self, model: str) -> Path:
+        """Learning curves of one model: a CSV with `step` and one column a curve."""
+        return self.root / "data" / "curves" / f"{model}.csv"
+
     @property
     def models(self) -> Path:
         """The registry's folder: ONNX files, sidecars, registry and schemas."""

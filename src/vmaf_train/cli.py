@@ -1,0 +1,145 @@
+"""The command `vmaf-train`: one sub-command a stage, and the ones that use the models.
+
+Nothing heavy is imported before a command runs, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmaf_train.errors import UserError
+
+if TYPE_CHECKING:
+    from vmaf_train.layout import Layout
+    from vmaf_train.params import Params
+
+PIPELINE = "Pipeline stages (run by `dvc repro`)"
+USE = "Use the models"
+TRUST = "Check and sign the models"
+
+app = typer.Typer(
+    name="vmaf-train",
+    help="Tiny perceptual-video models that anyone can rebuild, check and use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelId = Annotated[str, typer.Argument(help="A model id of params.yaml, for example nr_metric_v1.")]
+AnyModel = Annotated[str, typer.Argument(help="A registered model id, or the path of an ONNX file.")]
+Unverified = Annotated[
+    bool,
+    typer.Option(
+        "--unverified", help="Accept a file outside the registry; forbidden operators stay refused."
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit status 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"vmaf-train: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("vmaf-train: interrupted; outputs of this command were not changed", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # the reader of our output went away (`| head`): leave quietly, as other tools do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+
+
+def _stage() -> tuple[Params, Layout]:
+    from vmaf_train.layout import Layout
+    from vmaf_train.params import read_params
+
+    layout = Layout()
+    return read_params(layout.params), layout
+
+
+@app.command(rich_help_panel=PIPELINE)
+def fetch() -> None:
+    """Put the corpus into data/corpus: rendered (synthetic), downloaded (konvid-1k) or a folder of yours."""
+    from vmaf_train.fetch import fetch as run
+
+    run(*_stage())
+
+
+@app.command("manifest-scan", rich_help_panel=PIPELINE)
+def manifest_scan() -> None:
+    """Pin every clip by SHA-256, probe it and join its score: data/manifest.parquet."""
+    from vmaf_train.manifest import manifest as run
+
+    run(*_stage())
+
+
+@app.command(rich_help_panel=PIPELINE)
+def frames() -> None:
+    """Extract the middle luma frame of each clip, and its degraded twin: data/frames."""
+    from vmaf_train.frames import frames as run
+
+    run(*_stage())
+
+
+@app.command(rich_help_panel=PIPELINE)
+def split() -> None:
+    """Assign each scene to train, val or test by the hash of its key: data/split.parquet."""
+    from vmaf_train.split import SPLITS
+    from vmaf_train.split import split as run
+
+    clips = run(*_stage())
+    print("split: " + ", ".join(f"{clips[name]} {name}" for name in SPLITS))
+
+
+@app.command(rich_help_panel=PIPELINE)
+def fit(model: ModelId) -> None:
+    """Train one model and keep its best checkpoint: data/checkpoints."""
+    from vmaf_train.fit import fit as run
+
+    run(model, *_stage())
+
+
+@app.command(rich_help_panel=PIPELINE)
+def export(model: ModelId) -> None:
+    """Write the ONNX file of one model and compare it with the network it came from: model/tiny."""
+    from vmaf_train.export import export as run
+
+    run(model, *_stage())
+
+
+@app.command(rich_help_panel=PIPELINE)
+def quantize(model: ModelId) -> None:
+    """Write <id>.int8.onnx (static QDQ) where the model's params ask for it."""
+    from vmaf_train.quantize import quantize as run
+
+    run(model, *_stage())
+
+
+@app.command("eval", rich_help_panel=PIPELINE)
+def eval_(model: ModelId) -> None:
+    """Measure the exported ONNX file on val and test beside its baseline: metrics/."""
+    from vmaf_train.eval import eval_model as run
+
+    run(model, *_stage())
+
+
+@app.command(rich_help_panel=PIPELINE)
+def register() -> None:
+    """Write sidecars, registry.json and model cards for all models."""
+    from vmaf_train.register import register as run
+
+    run(*_stage())
+
+
+if __name__ == "__main__":
+    main()
