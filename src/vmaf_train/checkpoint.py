@@ -1,0 +1,61 @@
+"""Checkpoint files: a network's weights and what it takes to rebuild it, with no code inside."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vmaf_train.errors import UserError
+from vmaf_train.files import write_bytes
+from vmaf_train.nets import LearnedFilter, NrMetric, build
+from vmaf_train.params import FilterModel, NrModel
+
+# the fields of a model's section that decide the shapes of its weights
+NET_FIELDS = ("width", "channels", "blocks", "stride")
+
+
+def net_config(section: NrModel | FilterModel) -> dict[str, Any]:
+    """The kind and the sizes of a section's network, as plain values."""
+    fields = {name: value for name, value in vars(section).items() if name in NET_FIELDS}
+    return {"kind": section.kind, **fields}
+
+
+def save_checkpoint(path: Path, section: NrModel | FilterModel, weights: dict[str, torch.Tensor]) -> None:
+    """Write `weights` and the network's sizes; the same weights give the same bytes.
+
+    Raises:
+        UserError: the file system refuses.
+    """
+    plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    buffer = io.BytesIO()  # torch.save writes a file's own name into it, a buffer's it cannot
+    torch.save({"net": net_config(section), "state_dict": plain}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, section: NrModel | FilterModel) -> NrMetric | LearnedFilter:
+    """The trained network of a checkpoint, on the CPU and in evaluation mode.
+
+    Raises:
+        UserError: the file is missing, is no checkpoint, or holds a network of other sizes.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        found, weights = saved["net"], saved["state_dict"]
+    except FileNotFoundError:
+        raise UserError(f"no {path}: run `dvc repro` (or `vmaf-train fit {path.stem}`) first") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is not a checkpoint ({reason}); delete it and run `dvc repro`") from None
+    wanted = net_config(section)
+    if found != wanted:
+        raise UserError(
+            f"{path} holds the network {found} but params.yaml asks for {wanted}; "
+            f"run `vmaf-train fit {path.stem}` again"
+        )
+    net = build(section)
+    net.load_state_dict(weights)
+    return net.eval()
