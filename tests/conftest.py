@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from vmaf_train.layout import Layout
-from vmaf_train.params import Params, parse_params
+from vmaf_train.params import Params
+from vmaf_train.params_reader import parse_params
 
 ROOT = Path(__file__).resolve().parents[1]
 

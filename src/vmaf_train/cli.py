@@ -61,7 +61,7 @@ def main() -> None:
 
 def _stage() -> tuple[Params, Layout]:
     from vmaf_train.layout import Layout
-    from vmaf_train.params import read_params
+    from vmaf_train.params_reader import read_params
 
     layout = Layout()
     return read_params(layout.params), layout

@@ -1,19 +1,11 @@
-"""params.yaml, read strictly: every key known, every type right, every error names its key."""
+"""What params.yaml holds, section by section; `params_reader` reads it."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import types
-import typing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from vmaf_train.errors import UserError
-
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
@@ -107,7 +99,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one model is trained; `lr_scale` multiplies the root `lr`."""
+    """How one model is trained; `lr_scale` multiplies the root `lr`, clips below `min_mos` are left out."""
 
     lr_scale: float
     schedule: Literal["constant", "cosine"]
@@ -118,6 +110,8 @@ class Recipe:
     crop: int
     gradient_clip: float
     rank_weight: float
+    ema_decay: float
+    min_mos: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +133,7 @@ class FilterModel:
     kind: Literal["filter"]
     channels: int
     blocks: int
+    stride: int
     quantize: bool
     quant_accuracy_budget_plcc: float
     capped: Recipe
@@ -181,173 +176,3 @@ class Params:
         """The recipe in force: `reference` when `max_steps` is -1, else `capped`."""
         section = self.model(model_id)
         return section.reference if self.max_steps == -1 else section.capped
-
-
-# key path -> (lowest, highest) value allowed, both included
-BOUNDS: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
-    "lr": (1e-9, 10),
-    "max_steps": (-1, 10**9),
-    "compute.workers": (0, 4096),
-    "train.num_nodes": (1, 10**5),
-    "corpus.max_dropped": (0, 10**9),
-    "corpus.synthetic.scenes": (1, 10**6),
-    "corpus.synthetic.variants": (1, 64),
-    "corpus.synthetic.width": (64, 7680),
-    "corpus.synthetic.height": (64, 4320),
-    "corpus.synthetic.frames": (2, 1000),
-    "corpus.synthetic.fps": (1, 240),
-    "frames.size": (32, 1024),
-    "frames.blur_sigma": (0, 20),
-    "frames.jpeg_quality": (1, 100),
-    "split.test": (0, 1),
-    "split.val": (0, 1),
-    "width": (1, 256),
-    "channels": (1, 256),
-    "blocks": (0, 64),
-    "quant_accuracy_budget_plcc": (0, 1),
-    "lr_scale": (1e-9, 1e6),
-    "weight_decay": (0, 10),
-    "batch_size": (1, 65536),
-    "epochs": (1, 10**6),
-    "patience": (0, 10**6),
-    "crop": (0, 1024),
-    "gradient_clip": (0, 1e6),
-    "rank_weight": (0, 1e6),
-}
-
-
-def read_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check a parameter file.
-
-    Raises:
-        UserError: the file is missing or not YAML, a key is unknown, missing or doubled, a value has
-            the wrong type or lies outside its bounds. The text names the key and the value.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no {path}: run this in the top folder of the repository") from None
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UserError(f"{path} is not valid YAML: {' '.join(lines[:4])}; correct it there") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from None
-    return parse_params(raw, source=str(path))
-
-
-def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
-    """Turn a parsed parameter file into `Params`; errors as in `read_params`."""
-    root = _mapping(raw, "", source)
-    listed = _list_of_ids(root.get("models"), source)
-    sections = {name: root[name] for name in listed if name in root}
-    known = {field.name for field in dataclasses.fields(Params)}
-    plain = {key: value for key, value in root.items() if key in known - {"models"}}
-    for key in root:
-        if key not in known and key not in sections and not _is_spare_model(root[key]):
-            raise UserError(
-                f"{source}: unknown key {key!r}; remove it, or add it to models if it is a model's section"
-            )
-    models: dict[str, Model] = {}
-    for name in listed:
-        if name not in sections:
-            raise UserError(f"{source}: models lists {name!r} but there is no section {name!r}; add one")
-        models[name] = _model(sections[name], name, source)
-    for field in dataclasses.fields(Params):
-        if field.name != "models" and field.name not in plain:
-            raise UserError(f"{source}: {field.name} is missing; add it")
-    hints = typing.get_type_hints(Params)
-    values = {key: _value(hints[key], value, key, source) for key, value in plain.items()}
-    params = Params(models=models, **values)
-    if params.max_steps == 0:
-        raise UserError(f"{source}: max_steps is 0; give -1 for the full recipe or a number from 1 up")
-    if params.split.test + params.split.val >= 1:
-        raise UserError(
-            f"{source}: split.test + split.val is {params.split.test + params.split.val:g}, which leaves "
-            "nothing to train on; make the sum smaller than 1"
-        )
-    return params
-
-
-def _is_spare_model(value: Any) -> bool:
-    """A model's section that `models` does not list is allowed: it is simply not built."""
-    return isinstance(value, dict) and value.get("kind") in MODEL_KINDS
-
-
-def _list_of_ids(value: Any, source: str) -> list[str]:
-    ids = value if isinstance(value, list) else []
-    good = [name for name in ids if isinstance(name, str) and name.isidentifier() and name == name.lower()]
-    if not ids or len(good) != len(ids) or len(set(good)) != len(good):
-        raise UserError(
-            f"{source}: models is {value!r}; expected a list of different model ids such as [nr_metric_v1]"
-        )
-    return good
-
-
-def _model(raw: Any, name: str, source: str) -> Model:
-    section = _mapping(raw, name, source)
-    kind = section.get("kind")
-    if not isinstance(kind, str) or kind not in MODEL_KINDS:
-        raise UserError(f"{source}: {name}.kind is {kind!r}; expected one of {', '.join(MODEL_KINDS)}")
-    return _section(MODEL_KINDS[kind], section, name, source)
-
-
-def _mapping(value: Any, where: str, source: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{source}: {where or 'the top level'} is {value!r}; expected keys with values")
-    return value
-
-
-def _section(cls: type[T], raw: Any, where: str, source: str) -> T:
-    given = _mapping(raw, where, source)
-    hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
-    for key in given:
-        if key not in names:
-            raise UserError(f"{source}: unknown key {where}.{key}; known here: {', '.join(names)}")
-    for name in names:
-        if name not in given:
-            raise UserError(f"{source}: {where}.{name} is missing; add it")
-    return cls(**{name: _value(hints[name], given[name], f"{where}.{name}", source) for name in names})
-
-
-def _value(hint: Any, value: Any, where: str, source: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _section(typing.cast(Any, hint), value, where, source)
-    if typing.get_origin(hint) is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise UserError(f"{source}: {where} is {value!r}; expected one of {', '.join(choices)}")
-        return value
-    if hint is bool and isinstance(value, bool):
-        return value
-    if hint is str and isinstance(value, str):
-        return value
-    if hint is str and where == "train.devices" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and (hint is float or (hint is int and isinstance(value, int))):
-        return _bounded(hint(value), where, source)
-    raise UserError(f"{source}: {where} is {value!r}; expected {_expected(hint, value)}")
-
-
-def _bounded(value: float, where: str, source: str) -> float:
-    low, high = BOUNDS.get(where, BOUNDS.get(where.rsplit(".", 1)[-1], (-math.inf, math.inf)))
-    if not math.isfinite(value) or not low <= value <= high:
-        raise UserError(f"{source}: {where} is {value!r}; expected a number from {low:g} to {high:g}")
-    return value
-
-
-def _expected(hint: type | types.UnionType, value: Any) -> str:
-    word = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[
-        typing.cast(type, hint)
-    ]
-    if isinstance(value, str) and hint in (int, float):
-        try:
-            return f"{word}, not text: write it without quotes, as {float(value)!r}"
-        except ValueError:
-            return word
-    return word
