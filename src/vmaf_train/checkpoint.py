@@ -14,14 +14,10 @@ from vmaf_train.files import write_bytes
 from vmaf_train.nets import LearnedFilter, NrMetric, build
 from vmaf_train.params import FilterModel, NrModel
 
-# the fields of a model's section that decide the shapes of its weights
-NET_FIELDS = ("width", "channels", "blocks", "stride")
-
 
 def net_config(section: NrModel | FilterModel) -> dict[str, Any]:
     """The kind and the sizes of a section's network, as plain values."""
-    fields = {name: value for name, value in vars(section).items() if name in NET_FIELDS}
-    return {"kind": section.kind, **fields}
+    return {"kind": section.kind, **vars(section.net)}
 
 
 def save_checkpoint(path: Path, section: NrModel | FilterModel, weights: dict[str, torch.Tensor]) -> None:
@@ -47,7 +43,7 @@ def load_checkpoint(path: Path, section: NrModel | FilterModel) -> NrMetric | Le
         found, weights = saved["net"], saved["state_dict"]
     except FileNotFoundError:
         raise UserError(f"no {path}: run `dvc repro` (or `vmaf-train fit {path.stem}`) first") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, pickle.PickleError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a checkpoint ({reason}); delete it and run `dvc repro`") from None
     wanted = net_config(section)

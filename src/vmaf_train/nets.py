@@ -107,5 +107,5 @@ def _separable(inputs: int, outputs: int, *, stride: int) -> nn.Module:
 def build(section: NrModel | FilterModel) -> NrMetric | LearnedFilter:
     """The untrained network of a model's section of params.yaml."""
     if isinstance(section, NrModel):
-        return NrMetric(width=section.width)
-    return LearnedFilter(channels=section.channels, blocks=section.blocks, stride=section.stride)
+        return NrMetric(width=section.net.width)
+    return LearnedFilter(section.net.channels, section.net.blocks, section.net.stride)

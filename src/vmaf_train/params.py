@@ -7,6 +7,7 @@ from typing import Literal
 
 from vmaf_train.errors import UserError
 
+
 @dataclass(frozen=True, kw_only=True)
 class Compute:
     """Where `manifest` and `frames` run."""
@@ -115,11 +116,18 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NrNet:
+    """Size of a no-reference network."""
+
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class NrModel:
     """A no-reference metric."""
 
     kind: Literal["nr"]
-    width: int
+    net: NrNet
     quantize: bool
     quant_accuracy_budget_plcc: float
     capped: Recipe
@@ -127,13 +135,20 @@ class NrModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterNet:
+    """Size of a filter network; it works at 1/stride of the resolution inside."""
+
+    channels: int
+    blocks: int
+    stride: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class FilterModel:
     """A luma filter."""
 
     kind: Literal["filter"]
-    channels: int
-    blocks: int
-    stride: int
+    net: FilterNet
     quantize: bool
     quant_accuracy_budget_plcc: float
     capped: Recipe
