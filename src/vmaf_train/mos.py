@@ -1,0 +1,282 @@
+"""Score tables: find the CSV of a corpus, read it strictly, join its scores with the clips.
+
+Every released shape of KoNViD-1k's tables is understood, and the table `key,mos[,scene]` of the
+synthetic corpus and of a user's own folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Literal
+
+from vmaf_train.errors import UserError
+
+LOWEST, HIGHEST = 1.0, 5.0
+CLIP_SUFFIXES = frozenset(
+    (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg")
+    + (".mts", ".mxf", ".nut", ".ogv", ".ts", ".webm", ".wmv", ".y4m")
+)
+# a table's columns, without regard to case; the first that a table has names its clips
+NAME_COLUMNS = ("key", "flickr_id", "file_name", "filename", "video_name")
+TABLE_NAMES = ("scores.csv", "KoNViD_1k_mos.csv", "KoNViD_1k_attributes.csv")
+LEADING_DIGITS = re.compile(r"[0-9]+")
+# tables that went through a spreadsheet or pandas hold ids as `3339962845.0`
+WHOLE_By = Literal["key", "flickr_id", "file_name"]
+NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
+By = Literal["key", "flickr_id", "file_name"]
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of a score table.
+
+    `by` says what `key` holds: a clip's key, the flickr id that its file name starts with, or its file
+    name; `mos` lies in 1..5; `scene` is empty where the table has no such column.
+    """
+
+    key: str
+    mos: float
+    scene: str = ""
+    by: By = "key"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A clip with its score; `path` is relative to the corpus, `scene` is the key where none is given."""
+
+    path: PurePosixPath
+    key: str
+    mos: float
+    scene: str
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Clips with a score, sorted by key, and the names of what found no partner."""
+
+    rows: list[Row]
+    clips_without_score: list[str]
+    scores_without_clip: list[str]
+
+
+def clip_key(relative: PurePath) -> str:
+    """Key of a clip: its path below the corpus without suffix, `/` replaced by `_`."""
+    return "_".join(relative.with_suffix("").parts)
+
+
+def find_clips(corpus: Path) -> list[PurePosixPath]:
+    """Paths of all clips below `corpus`, relative to it, sorted; hidden files and folders are left out."""
+    return sorted(
+        relative
+        for path in corpus.rglob("*")
+        if path.suffix.lower() in CLIP_SUFFIXES and path.is_file()
+        for relative in [PurePosixPath(path.relative_to(corpus).as_posix())]
+        if not any(part.startswith(".") for part in relative.parts)
+    )
+
+
+def find_score_table(corpus: Path) -> Path:
+    """Return the score table of a corpus: the one `provenance.json` names, else one with a known name.
+
+    Raises:
+        UserError: there is none, or provenance.json names a file that is not below `corpus`.
+    """
+    provenance = corpus / "provenance.json"
+    if provenance.is_file():
+        table = corpus / _named_in(provenance)
+        if not table.resolve().is_relative_to(corpus.resolve()) or not table.is_file():
+            raise UserError(
+                f"{provenance}: scores is {_named_in(provenance)!r}, which is no file of the corpus; "
+                "run `vmaf-train fetch`"
+            )
+        return table
+    found = find_known_table(corpus)
+    if found is None:
+        raise UserError(
+            f"no score table in {corpus} (looked for {', '.join(TABLE_NAMES)}); run `vmaf-train fetch`"
+        )
+    return found
+
+
+def find_known_table(folder: Path) -> Path | None:
+    """The first table below `folder` with a known name, `_mos` before `_attributes`, or None."""
+    tables = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".csv" and path.is_file())
+    for name in TABLE_NAMES:
+        for path in tables:
+            if path.name.lower() == name.lower():
+                return path
+    return None
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Read a CSV of scores, with `,`, `;` or tab between the columns and with or without a BOM.
+
+    The columns are a name (`key`, `flickr_id` or `file_name`), `mos` (1..5) and perhaps `scene`, in any
+    order and case; others are ignored. In a table with `;` a decimal comma is understood.
+
+    Raises:
+        UserError: the file cannot be read, a column is missing, or a row has no name, a MOS that is not
+            a number from 1 to 5, or a name that an earlier row has. The text names file, line and value.
+    """
+    text = _text(path)
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = _rows(text, delimiter, path)
+    _, header = next(rows, (1, [""]))
+    columns = _columns(header, path)
+    scores: list[Score] = []
+    first_line: dict[tuple[str, str], int] = {}
+    for line, values in rows:
+        where = f"{path}, line {line}"
+        if len(values) != len(header):
+            raise UserError(
+                f"{where}: {len(values)} columns where the first line has {len(header)}; correct the line"
+            )
+        key, by = _name(values[columns["name"]].strip(), header[columns["name"]], where)
+        mos = _mos(values[columns["mos"]].strip(), delimiter, where)
+        scene = values[columns["scene"]].strip() if "scene" in columns else ""
+        if "scene" in columns and not scene:
+            raise UserError(f"{where}: scene of {key!r} is empty; fill it in or remove the column")
+        if (by, key) in first_line:
+            raise UserError(
+                f"{where}: {key!r} already has a score in line {first_line[by, key]}; remove one of them"
+            )
+        first_line[by, key] = line
+        scores.append(Score(key, mos, scene, by))
+    if not scores:
+        raise UserError(f"{path} holds no scores below its first line; add rows or give another file")
+    return scores
+
+
+def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
+    """Join clips (paths relative to the corpus) with scores.
+
+    A score by key belongs to the clip with that key, path or file name, with or without suffix; one by
+    flickr id to the clip whose file name starts with exactly these digits; one by file name to the clip
+    of that name, else to the clip with the same flickr id (releases differ in what follows the digits).
+
+    Raises:
+        UserError: two clips have one key or one score, or two scores one clip.
+    """
+    paths = sorted(PurePosixPath(clip.as_posix()) for clip in clips)
+    by_key: dict[str, PurePosixPath] = {}
+    by_name: dict[str, list[PurePosixPath]] = {}
+    by_flickr_id: dict[str, list[PurePosixPath]] = {}
+    for path in paths:
+        key = clip_key(path)
+        if key in by_key:
+            raise UserError(f"clips {by_key[key]} and {path} have the same key {key!r}; rename one of them")
+        by_key[key] = path
+        for name in {str(path), str(path.with_suffix("")), path.name, path.stem}:
+            by_name.setdefault(name, []).append(path)
+        if digits := LEADING_DIGITS.match(path.name):
+            by_flickr_id.setdefault(digits[0], []).append(path)
+    taken: dict[PurePosixPath, Score] = {}
+    orphans: list[str] = []
+    for score in scores:
+        matches: list[PurePosixPath] = []
+        if score.by != "flickr_id":
+            matches = [by_key[score.key]] if score.key in by_key else by_name.get(score.key, [])
+        if score.by != "key" and not matches and (digits := LEADING_DIGITS.match(score.key)):
+            matches = by_flickr_id.get(digits[0], [])
+        if len(matches) > 1:
+            raise UserError(
+                f"score {score.key!r} fits the clips {matches[0]} and {matches[1]}; "
+                "name the clip by its path, or remove one of them"
+            )
+        if not matches:
+            orphans.append(score.key)
+        elif matches[0] in taken:
+            raise UserError(
+                f"clip {matches[0]} has two scores, {taken[matches[0]].key!r} and {score.key!r}; "
+                "remove one of them"
+            )
+        else:
+            taken[matches[0]] = score
+    rows = [
+        Row(path, key, taken[path].mos, taken[path].scene or key)
+        for key, path in sorted(by_key.items())
+        if path in taken
+    ]
+    return Joined(rows, [str(path) for path in paths if path not in taken], orphans)
+
+
+def _named_in(provenance: Path) -> str:
+    try:
+        scores = json.loads(provenance.read_text(encoding="utf-8"))["scores"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        scores = None
+    if not isinstance(scores, str) or not scores or "\0" in scores:
+        raise UserError(f"{provenance} names no score table; run `vmaf-train fetch`")
+    return scores
+
+
+def _text(path: Path) -> str:
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark first
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text (byte {error.object[error.start]:#04x}); save it as CSV in UTF-8"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from None
+
+
+def _rows(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the columns of each row that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for values in reader:
+            if any(value.strip() for value in values):
+                yield reader.line_num, values
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {reader.line_num}: not valid CSV ({error}); correct the line"
+        ) from None
+
+
+def _columns(header: list[str], path: Path) -> dict[str, int]:
+    plain = [name.strip().lower() for name in header]
+    found: dict[str, int] = {}
+    for role, choices in (("name", NAME_COLUMNS), ("mos", ("mos",)), ("scene", ("scene",))):
+        name = next((choice for choice in choices if choice in plain), None)
+        if name is not None:
+            if plain.count(name) > 1:
+                raise UserError(f"{path}, line 1: column {name!r} is there twice; remove one of them")
+            found[role] = plain.index(name)
+        elif role != "scene":
+            raise UserError(
+                f"{path}, line 1: no column {' or '.join(choices[:3])} among {', '.join(map(repr, header))}; "
+                "the first line must name the columns, such as key,mos"
+            )
+    return found
+
+
+def _name(value: str, column: str, where: str) -> tuple[str, By]:
+    column = column.strip().lower()
+    if not value:
+        raise UserError(f"{where}: {column} is empty; name the clip or remove the line")
+    if column == "key":
+        return value, "key"
+    if column != "flickr_id":
+        return value, "file_name"
+    whole = WHOLE_NUMBER.fullmatch(value)
+    if not whole:
+        raise UserError(f"{where}: flickr_id is {value!r}; expected digits only, correct it there")
+    return whole[1], "flickr_id"
+
+
+def _mos(value: str, delimiter: str, where: str) -> float:
+    number = value.replace(",", ".") if delimiter == ";" else value
+    mos = float(number) if NUMBER.fullmatch(number) else float("nan")
+    if not LOWEST <= mos <= HIGHEST:
+        raise UserError(f"{where}: mos is {value!r}; expected a number from 1 to 5, correct it there")
+    return mos
