@@ -17,19 +17,18 @@ from typing import Literal
 
 from vmaf_train.errors import UserError
 
+By = Literal["key", "flickr_id", "file_name"]
 LOWEST, HIGHEST = 1.0, 5.0
-CLIP_SUFFIXES = frozenset(
-    (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg")
-    + (".mts", ".mxf", ".nut", ".ogv", ".ts", ".webm", ".wmv", ".y4m")
+CLIP_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
+    *(".mts", ".mxf", ".nut", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
 )
 # a table's columns, without regard to case; the first that a table has names its clips
 NAME_COLUMNS = ("key", "flickr_id", "file_name", "filename", "video_name")
 TABLE_NAMES = ("scores.csv", "KoNViD_1k_mos.csv", "KoNViD_1k_attributes.csv")
 LEADING_DIGITS = re.compile(r"[0-9]+")
 # tables that went through a spreadsheet or pandas hold ids as `3339962845.0`
-WHOLE_By = Literal["key", "flickr_id", "file_name"]
-NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
-By = Literal["key", "flickr_id", "file_name"]
+WHOLE_NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
