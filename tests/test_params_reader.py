@@ -1,0 +1,142 @@
+"""The parameter reader: strict, and every complaint names its key."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from vmaf_train.errors import UserError
+from vmaf_train.params import Params
+from vmaf_train.params_reader import parse_params, read_params
+
+ROOT = Path(__file__).resolve().parents[1]
+RAW: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text("utf-8"))
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def paths(value: Any, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(value, dict):
+        return [prefix]
+    return [prefix, *(path for key in value for path in paths(value[key], (*prefix, key)))][not prefix :]
+
+
+def changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(RAW)
+    section = raw
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    return raw
+
+
+def test_the_projects_own_file_is_read() -> None:
+    params = read_params(ROOT / "params.yaml")
+    assert isinstance(params, Params)
+    assert list(params.models) == RAW["models"]
+
+
+def test_the_reference_recipe_is_the_published_one(make_params: Callable[..., Params]) -> None:
+    params = make_params(max_steps=-1)
+    c2, c3 = params.recipe("nr_metric_v1"), params.recipe("learned_filter_v1")
+    assert (params.lr * c2.lr_scale, c2.weight_decay, c2.batch_size) == (1e-3, 1e-4, 64)
+    assert (c2.epochs, c2.patience, c2.schedule) == (60, 15, "constant")
+    assert params.lr * c3.lr_scale == pytest.approx(1e-4)
+    assert (c3.batch_size, c3.epochs, c3.patience, c3.schedule) == (32, 100, 0, "constant")
+
+
+def test_a_positive_max_steps_takes_the_capped_recipe(make_params: Callable[..., Params]) -> None:
+    params = make_params(max_steps=5)
+    assert params.recipe("nr_metric_v1") is params.models["nr_metric_v1"].capped
+
+
+@given(st.sampled_from(paths(RAW)), values)
+@settings(max_examples=400, deadline=None)
+def test_any_value_anywhere_is_read_or_refused_in_one_line(path: tuple[str, ...], value: Any) -> None:
+    try:
+        parse_params(changed(path, value))
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017 the text is what is tested
+        assert str(error).startswith("params.yaml: ")  # noqa: PT017
+
+
+@given(st.sampled_from([path for path in paths(RAW) if path]), st.text(min_size=1))
+@settings(max_examples=200, deadline=None)
+def test_an_unknown_key_in_any_section_is_refused_by_name(path: tuple[str, ...], name: str) -> None:
+    section = RAW
+    for key in path[:-1]:
+        section = section[key]
+    if name in section:
+        return
+    with pytest.raises(UserError) as caught:
+        parse_params(changed((*path[:-1], name), 1))
+    assert repr(name)[1:-1] in str(caught.value) or name in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [path for path in paths(RAW) if path], ids=".".join)
+def test_each_key_is_needed(path: tuple[str, ...]) -> None:
+    raw = copy.deepcopy(RAW)
+    section = raw
+    for key in path[:-1]:
+        section = section[key]
+    del section[path[-1]]
+    with pytest.raises(UserError, match=path[-1]):
+        parse_params(raw)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        ("lr", "1e-4", "lr is '1e-4'; expected a number, not text: write it without quotes, as 0.0001"),
+        ("lr", 0, "lr is 0.0; expected a number from 1e-09 to 10"),
+        ("lr", float("nan"), "lr is nan"),
+        ("seed", 1.5, "seed is 1.5; expected a whole number"),
+        ("seed", True, "seed is True; expected a whole number"),
+        ("max_steps", 0, "max_steps is 0; give -1 for the full recipe"),
+        ("corpus.name", "konvid", "corpus.name is 'konvid'; expected one of synthetic, konvid-1k, folder"),
+        ("split.test", 0.95, "split.test + split.val is 1.05, which leaves nothing to train on"),
+        ("nr_metric_v1.kind", "no", "nr_metric_v1.kind is 'no'; expected one of nr, filter"),
+        ("nr_metric_v1.net.width", 0, "nr_metric_v1.net.width is 0; expected a number from 1 to 256"),
+        ("models", ["nr_metric_v9"], "models lists 'nr_metric_v9' but there is no section"),
+        ("models", [], "models is []; expected a list of different model ids"),
+    ],
+)
+def test_each_complaint_names_the_key_and_the_value(path: str, value: Any, complaint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_params(changed(tuple(path.split(".")), value))
+    assert complaint in str(caught.value)
+
+
+def test_a_number_in_the_form_1e_minus_4_is_a_number(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text("utf-8").replace("lr: 1.0e-3 ", "lr: 3e-4 ")
+    (tmp_path / "params.yaml").write_text(text, "utf-8")
+    assert read_params(tmp_path / "params.yaml").lr == 3e-4
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2\n", "\xff", "- 1\n", "", "3"])
+def test_a_file_that_is_no_parameter_file_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"params\.yaml") as caught:
+        read_params(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run this in the top folder of the repository"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_an_unlisted_model_is_named_with_the_listed_ones(make_params: Callable[..., Params]) -> None:
+    with pytest.raises(UserError, match=r"no model 'nr_metric_v7' .*nr_metric_v1"):
+        make_params().model("nr_metric_v7")
