@@ -50,6 +50,10 @@ class Layout:
         """Learning curves of one model: a CSV with `step` and one column a curve."""
         return self.root / "data" / "curves" / f"{model}.csv"
 
+    def int8(self, model: str) -> Path:
+        """The static QDQ twin of one model and its report."""
+        return self.root / "data" / "int8" / model
+
     @property
     def models(self) -> Path:
         """The registry's folder: ONNX files, sidecars, registry and schemas."""

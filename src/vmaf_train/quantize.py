@@ -1,0 +1,120 @@
+"""Stage `quantize`: the static QDQ int8 twin of a model, held to its accuracy budget.
+
+Static QDQ (QuantizeLinear and DequantizeLinear around Conv and Gemm) is the one int8 form that libvmaf's
+client loads. Whether the twin ships is the `quantize` decision in the model's params.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vmaf_train.errors import UserError
+from vmaf_train.files import replacing_folder, write_bytes, write_json
+from vmaf_train.graph import check_graph
+from vmaf_train.layout import Layout
+from vmaf_train.luma import to_unit
+from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.params import Params
+
+if TYPE_CHECKING:
+    from vmaf_train.statistics import FloatArray
+
+# ranges settle with a few dozen pictures; more only costs time
+CALIBRATION_FRAMES = 64
+QUANTIZED = ["Conv", "ConvTranspose", "Gemm"]
+
+
+def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
+    """Write `data/int8/<model_id>/` (`<model_id>.int8.onnx`, `report.json`); return the report.
+
+    The report's `plcc_loss` is, for an nr model, the PLCC with the labels that is lost on the test split;
+    for a filter, one minus the PLCC of int8 and float output over all pixels of the test split.
+
+    Raises:
+        UserError: an input is missing, the int8 graph has an operator that is not allowed, or the model
+            is to ship (`quantize: true`) and loses more than `quant_accuracy_budget_plcc`.
+    """
+    section = params.model(model_id)
+    array = "luma" if section.kind == "nr" else "degraded"
+    source = layout.onnx(model_id)
+    train, test = split_rows(layout, "train"), split_rows(layout, "test")
+    chosen = train.iloc[np.unique(np.linspace(0, len(train) - 1, CALIBRATION_FRAMES).astype(int))]
+    name = f"{model_id}.int8.onnx"
+    data = static_qdq(source, to_unit(packed_frames(layout, array, chosen)))
+    check_graph(data, name=name)
+    frames, mos = packed_frames(layout, array, test), test["mos"].to_numpy(np.float64)
+    exact, rounded = run_onnx(source.read_bytes(), frames), run_onnx(data, frames)
+    loss = _plcc(exact, mos) - _plcc(rounded, mos) if section.kind == "nr" else 1 - _plcc(exact, rounded)
+    report = {
+        "model": model_id,
+        "quant_mode": "static_qdq",
+        "ships": section.quantize,
+        "calibration_frames": len(chosen),
+        "plcc_loss": round(loss, 6),
+        "quant_accuracy_budget_plcc": section.quant_accuracy_budget_plcc,
+        "bytes": len(data),
+        "float_bytes": source.stat().st_size,
+    }
+    if section.quantize and not loss <= section.quant_accuracy_budget_plcc:
+        raise UserError(
+            f"quantize: {model_id} loses {loss:.4f} PLCC as int8, more than quant_accuracy_budget_plcc "
+            f"{section.quant_accuracy_budget_plcc:g}; set {model_id}.quantize to false or raise the budget"
+        )
+    with replacing_folder(layout.int8(model_id)) as folder:
+        write_bytes(folder / name, data)
+        write_json(folder / "report.json", report)
+    return report
+
+
+def static_qdq(source: Path, frames: FloatArray) -> bytes:
+    """Quantise the float model `source`, its ranges taken from `frames` (N, 1, H, W) in 0..1.
+
+    Activations are uint8, weights int8 a channel; both sides of each operator carry Q and DQ nodes.
+    """
+    import onnx
+    from onnxruntime import quantization
+
+    model = onnx.load_model(source)
+    name = model.graph.input[0].name
+
+    class Frames(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.pending = iter(frames)
+
+        def get_next(self) -> dict[str, Any] | None:
+            frame = next(self.pending, None)
+            return None if frame is None else {name: frame[None]}
+
+    # the library advises a pre-processing that the exporter has done already
+    logging.getLogger().setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            source,
+            target,
+            Frames(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=QUANTIZED,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            extra_options={"ForceQuantizeNoInputCheck": False},
+        )
+        made = onnx.load_model(target)
+    # the library declares its own domain, even where no node uses it
+    for declared in [entry for entry in made.opset_import if entry.domain]:
+        made.opset_import.remove(declared)
+    made.producer_version = ""
+    result: bytes = made.SerializeToString(deterministic=True)
+    return result
+
+
+def _plcc(one: FloatArray, other: FloatArray) -> float:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one.ravel().astype(np.float64), other.ravel().astype(np.float64))[0, 1])
