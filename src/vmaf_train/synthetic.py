@@ -1,0 +1,147 @@
+"""Stage `fetch`, corpus `synthetic`: render scenes, impair and encode them, label them with VMAF.
+
+Each scene is drawn from (seed, its name) alone, so neither the number of workers nor the number of
+scenes changes a byte of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import io
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from vmaf_train.errors import UserError
+from vmaf_train.ffmpeg import ffmpeg_exe, ffmpeg_version
+from vmaf_train.files import json_text, replacing_folder, write_json
+from vmaf_train.impair import CODECS, LOW_VMAF, damage, draw_ladder, encode, vmaf, vmaf_to_mos
+from vmaf_train.layout import Layout
+from vmaf_train.leaves import seeded
+from vmaf_train.params import Params, Synthetic
+from vmaf_train.scenes import render_clip
+
+CLIPS = "synthetic_videos"
+SCORES = "scores.csv"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """One labelled clip: its file's name below the corpus, scene, what was done to it, VMAF and MOS."""
+
+    path: str
+    scene: str
+    impairment: dict[str, Any]
+    vmaf: float
+    mos: float
+
+    @property
+    def key(self) -> str:
+        """The clip's key: path without suffix, `/` replaced by `_`."""
+        return self.path.rsplit(".", 1)[0].replace("/", "_")
+
+
+def render(params: Params, layout: Layout) -> list[Rendered]:
+    """Render the corpus into data/corpus, whole or not at all.
+
+    Raises:
+        UserError: the photo folder is missing or holds no picture, the disk is full, a worker died.
+    """
+    from rich.progress import track
+
+    wanted = params.corpus.synthetic
+    ffmpeg_exe()  # a missing binary is told before anything is rendered
+    names = [f"{index:04d}" for index in range(wanted.scenes)]
+    with replacing_folder(layout.corpus) as folder:
+        (folder / CLIPS).mkdir()
+        job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=folder)
+        workers = min(params.compute.workers or os.cpu_count() or 1, len(names))
+        # spawned, not forked: the progress bar runs a thread
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
+            try:
+                done = track(pool.map(job, names), total=len(names), description="Rendering scenes")
+                clips = [clip for scene in done for clip in scene]
+            except BrokenProcessPool:
+                raise UserError(
+                    "a rendering process was killed, for lack of memory perhaps; set compute.workers lower "
+                    "in params.yaml and run again"
+                ) from None
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        (folder / SCORES).write_text(_score_table(clips))
+        (folder / "clips.json").write_text(json_text([dataclasses.asdict(clip) for clip in clips]))
+        write_json(folder / "provenance.json", provenance(params))
+    return clips
+
+
+def render_scene(name: str, *, seed: int, wanted: Synthetic, folder: Path) -> list[Rendered]:
+    """Render one scene and its impaired clips below `folder`."""
+    pristine = render_clip(name, seed, wanted.width, wanted.height, wanted.frames)
+    clips = []
+    for index, impairment in enumerate(draw_ladder(seeded(seed, "ladder", name), wanted.variants)):
+        letter = variant_letters(index)
+        path = f"{CLIPS}/{name}_{letter}.mp4"
+        damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
+        encode(damaged, impairment, wanted.fps, folder / path)
+        score = vmaf(folder / path, pristine, wanted.fps)
+        clips.append(
+            Rendered(
+                path=path,
+                scene=name,
+                impairment=dataclasses.asdict(impairment),
+                vmaf=score,
+                mos=vmaf_to_mos(score),
+            )
+        )
+    return clips
+
+
+def variant_letters(index: int) -> str:
+    """`a` to `z`, then `aa` to `zz`: lower case only, since some file systems do not tell case apart."""
+    letter = chr(ord("a") + index % 26)
+    return letter if index < 26 else variant_letters(index // 26 - 1) + letter
+
+
+def provenance(params: Params) -> dict[str, Any]:
+    """What provenance.json says: rendered, from which seed, and what the labels are."""
+    return {
+        "corpus": "synthetic",
+        "label_kind": "vmaf-proxy",
+        "description": (
+            "Rendered scenes, impaired and encoded on this machine. The scores are VMAF against the "
+            f"pristine clip, {LOW_VMAF:g}..100 mapped to 1..5; no person rated them. This is not KoNViD-1k."
+        ),
+        "citation": (
+            "Lee, Mumford, Huang: Occlusion models for natural images (IJCV 2001); "
+            "Li et al.: VMAF (Netflix, 2016)"
+        ),
+        "licence": "BSD-2-Clause-Patent",
+        "scores": SCORES,
+        "sources": {
+            "seed": params.seed,
+            **dataclasses.asdict(params.corpus.synthetic),
+            "encoders": sorted(CODECS),
+            "ffmpeg": ffmpeg_version(),
+        },
+    }
+
+
+def _score_table(clips: list[Rendered]) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["key", "mos", "scene"])
+    writer.writerows([clip.key, f"{clip.mos:.4f}", clip.scene] for clip in clips)
+    return table.getvalue()
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal: only the parent answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
