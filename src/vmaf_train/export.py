@@ -39,10 +39,10 @@ def export(model_id: str, params: Params, layout: Layout) -> None:
         UserError: no checkpoint, an operator that is not allowed, or an output that differs from the
             network's by more than 1e-4. The earlier file, if any, stays whole.
     """
-    from vmaf_train.fit import load_checkpoint
+    from vmaf_train.checkpoint import load_checkpoint
 
     kind = params.model(model_id).kind
-    net = load_checkpoint(layout.checkpoint(model_id))
+    net = load_checkpoint(layout.checkpoint(model_id), params.model(model_id))
     data = to_onnx(net, kind)
     check_graph(data, name=f"{model_id}.onnx")
     compare(net, data, kind, name=f"{model_id}.onnx")
