@@ -159,7 +159,8 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
 
     A score by key belongs to the clip with that key, path or file name, with or without suffix; one by
     flickr id to the clip whose file name starts with exactly these digits; one by file name to the clip
-    of that name, else to the clip with the same flickr id (releases differ in what follows the digits).
+    of that name, else to the clip with the same flickr id (releases differ in what follows the digits,
+    so the scene of a clip joined by flickr id is its key up to there: all releases split alike).
 
     Raises:
         UserError: two clips have one key or one score, or two scores one clip.
@@ -178,6 +179,7 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
         if digits := LEADING_DIGITS.match(path.name):
             by_flickr_id.setdefault(digits[0], []).append(path)
     taken: dict[PurePosixPath, Score] = {}
+    scenes: dict[PurePosixPath, str] = {}
     orphans: list[str] = []
     for score in scores:
         matches: list[PurePosixPath] = []
@@ -185,6 +187,7 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
             matches = [by_key[score.key]] if score.key in by_key else by_name.get(score.key, [])
         if score.by != "key" and not matches and (digits := LEADING_DIGITS.match(score.key)):
             matches = by_flickr_id.get(digits[0], [])
+            scenes |= {path: clip_key(path.with_name(digits[0])) for path in matches}
         if len(matches) > 1:
             raise UserError(
                 f"score {score.key!r} fits the clips {matches[0]} and {matches[1]}; "
@@ -200,7 +203,7 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
         else:
             taken[matches[0]] = score
     rows = [
-        Row(path, key, taken[path].mos, taken[path].scene or key)
+        Row(path, key, taken[path].mos, taken[path].scene or scenes.get(path, key))
         for key, path in sorted(by_key.items())
         if path in taken
     ]

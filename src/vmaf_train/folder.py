@@ -1,0 +1,74 @@
+"""Corpus `folder`: a user's own clips with a CSV `key,mos` (and perhaps `scene`)."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from vmaf_train.errors import UserError
+from vmaf_train.files import replacing_folder, sha256_file, write_json
+from vmaf_train.layout import Layout
+from vmaf_train.mos import Joined, find_clips, join, read_scores
+from vmaf_train.params import Params
+from vmaf_train.place import place_file, sweep_leftovers
+
+SCORES = "scores.csv"
+
+
+def fetch_folder(params: Params, layout: Layout) -> Joined:
+    """Put the clips and scores that `corpus.folder` names into `layout.corpus`; return the join.
+
+    Clips keep their paths below the folder; they are shared by reflink or copied, never hard-linked, so
+    that editing one's own clips later does not change the corpus behind DVC's back.
+
+    Raises:
+        UserError: a path is not set or not there, the folder holds no clip or the CSV is not valid, or no
+            clip has a score.
+    """
+    clips_folder = _existing(params.corpus.folder.path, "path", layout)
+    table = _existing(params.corpus.folder.scores, "scores", layout)
+    if not clips_folder.is_dir():
+        raise UserError(f"corpus.folder.path is {str(clips_folder)!r}, not a folder; give a folder of clips")
+    if clips_folder.resolve().is_relative_to(layout.corpus.resolve()):
+        raise UserError(
+            f"corpus.folder.path lies in {layout.corpus}, which this stage replaces; move it away"
+        )
+    clips = find_clips(clips_folder)
+    scores = read_scores(table)
+    joined = join(clips, scores)
+    if not joined.rows:
+        raise UserError(
+            f"none of the {len(clips)} clips in {clips_folder} has a score in {table}; name clips there by "
+            "key, path or file name"
+        )
+    sweep_leftovers(layout.corpus)
+    with replacing_folder(layout.corpus) as corpus:
+        for clip in clips:
+            place_file(clips_folder / clip, corpus / clip)
+        place_file(table, corpus / SCORES)
+        write_json(corpus / layout.provenance.name, _provenance(clips, corpus / SCORES))
+    print(
+        f"fetch: {len(clips)} clips and {len(scores)} scores, {len(joined.rows)} of them joined, "
+        f"in {layout.corpus}"
+    )
+    return joined
+
+
+def _existing(value: str, key: str, layout: Layout) -> Path:
+    if not value:
+        raise UserError(f"corpus.folder.{key} is not set in params.yaml; give a path")
+    path = layout.root / Path(value).expanduser()
+    if not path.exists():
+        raise UserError(f"corpus.folder.{key} is {value!r}, which does not exist; correct it in params.yaml")
+    return path
+
+
+def _provenance(clips: list[PurePosixPath], table: Path) -> dict[str, object]:
+    return {
+        "corpus": "folder",
+        "label_kind": "human-mos",
+        "description": "clips and scores of the user's own",
+        "citation": "",
+        "licence": "",
+        "scores": SCORES,
+        "sources": {"clips": len(clips), "scores_sha256": sha256_file(table)},
+    }

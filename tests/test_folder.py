@@ -1,0 +1,75 @@
+"""A user's own clips and scores become a corpus like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vmaf_train.errors import UserError
+from vmaf_train.folder import fetch_folder
+from vmaf_train.layout import Layout
+from vmaf_train.mos import find_clips, find_score_table, join, read_scores
+from vmaf_train.params import Params
+
+Make = Callable[..., Params]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    own = tmp_path / "own"
+    (own / "day").mkdir(parents=True)
+    for name in ("day/1.mp4", "day/2.mp4", "3.mkv"):
+        (own / name).write_bytes(name.encode())
+    (own / "ratings.csv").write_text("key,mos\nday_1,3.5\nday/2.mp4,2\n3,4.5\n")
+    return own
+
+
+def asked(make_params: Make, clips: Path | str, scores: Path | str) -> Params:
+    return make_params(corpus__name="folder", corpus__folder={"path": str(clips), "scores": str(scores)})
+
+
+def test_clips_scores_and_provenance_lie_in_the_common_layout(
+    own: Path, make_params: Make, layout: Layout
+) -> None:
+    fetch_folder(asked(make_params, own, own / "ratings.csv"), layout)
+    clips = find_clips(layout.corpus)
+    assert [str(clip) for clip in clips] == ["3.mkv", "day/1.mp4", "day/2.mp4"]
+    assert (layout.corpus / "day/1.mp4").read_bytes() == b"day/1.mp4"
+    joined = join(clips, read_scores(find_score_table(layout.corpus)))
+    assert [(row.key, row.mos) for row in joined.rows] == [("3", 4.5), ("day_1", 3.5), ("day_2", 2.0)]
+    provenance = json.loads(layout.provenance.read_text())
+    assert (provenance["corpus"], provenance["label_kind"]) == ("folder", "human-mos")
+    assert str(own) not in layout.provenance.read_text()
+
+
+def test_a_second_fetch_replaces_the_corpus_and_leaves_nothing_beside_it(
+    own: Path, make_params: Make, layout: Layout
+) -> None:
+    params = asked(make_params, own, own / "ratings.csv")
+    fetch_folder(params, layout)
+    (own / "3.mkv").write_bytes(b"edited")
+    assert (layout.corpus / "3.mkv").read_bytes() == b"3.mkv"
+    (layout.corpus.parent / ".corpus.killed").mkdir()
+    fetch_folder(params, layout)
+    assert (layout.corpus / "3.mkv").read_bytes() == b"edited"
+    assert [path.name for path in layout.corpus.parent.iterdir()] == ["corpus"]
+
+
+def test_what_is_wrong_with_the_folder_is_named(own: Path, make_params: Make, layout: Layout) -> None:
+    strangers = own / "strangers.csv"
+    strangers.write_text("key,mos\nx,3\n")
+    for clips, scores, message in (
+        ("", own / "ratings.csv", "corpus.folder.path is not set"),
+        (own, "", "corpus.folder.scores is not set"),
+        (own / "none", own / "ratings.csv", "none', which does not exist"),
+        (own / "3.mkv", own / "ratings.csv", "not a folder"),
+        (own, strangers, "none of the 3 clips"),
+        (layout.corpus, own / "ratings.csv", "which this stage replaces"),
+    ):
+        layout.corpus.mkdir(parents=True, exist_ok=True)
+        with pytest.raises(UserError, match=message):
+            fetch_folder(asked(make_params, clips, scores), layout)
+    assert not list(layout.corpus.iterdir())
