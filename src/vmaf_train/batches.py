@@ -1,0 +1,149 @@
+"""Whole batches at once: order, crops and flips are drawn on the CPU, pixels move on the data's device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset, to_float
+from vmaf_train.errors import UserError
+
+Data = TypeVar("Data", FrameMOSDataset, PairedFrameDataset)
+
+
+class ScoredBatch(NamedTuple):
+    """Luma (N, 1, H, W) in 0..1, MOS (N,) and scene number (N,)."""
+
+    frame: Tensor
+    mos: Tensor
+    scene: Tensor
+
+
+class PairBatch(NamedTuple):
+    """Degraded and clean luma, each (N, 1, H, W) in 0..1."""
+
+    degraded: Tensor
+    clean: Tensor
+
+
+class Windows(NamedTuple):
+    """Where N square crops start and which are mirrored; all (N,), on the CPU."""
+
+    top: Tensor
+    left: Tensor
+    mirror: Tensor
+    turn: Tensor
+
+
+class Batches(Generic[Data]):
+    """An endless supply of epochs over a data set; each `iter` is one epoch, shuffled by seed and number.
+
+    The draws come from the CPU's generator, so they are the same on every device. With `world` processes,
+    process `rank` takes every world-th batch, and all take the same number.
+    """
+
+    def __init__(
+        self, data: Data, batch_size: int, *, seed: int, crop: int = 0, by_scene: bool = False,
+        rank: int = 0, world: int = 1,
+    ) -> None:  # fmt: skip
+        self.data: Data = data
+        self.seed = seed
+        self.crop = crop
+        self.rank, self.world = rank, world
+        self.epoch = 0
+        self.groups = _scene_groups(data) if by_scene else [[index] for index in range(len(data))]
+        largest = max(len(group) for group in self.groups)
+        self.groups_a_batch = max(1, batch_size // largest)
+        side = min((data.frames if isinstance(data, FrameMOSDataset) else data.degraded).shape[1:])
+        if crop > side:
+            raise UserError(
+                f"crop = {crop} in params.yaml is larger than the frames ({side} pixels); lower it"
+            )
+
+    def __len__(self) -> int:
+        """Batches an epoch, in this process; a rest too small for a batch is left out."""
+        whole = len(self.groups) // (self.groups_a_batch * self.world)
+        return max(1, whole)
+
+    def __iter__(self) -> Iterator[ScoredBatch | PairBatch]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        self.epoch += 1
+        order: list[int] = torch.randperm(len(self.groups), generator=generator).tolist()
+        for number in range(len(self) * self.world):
+            start = number * self.groups_a_batch
+            # a set smaller than one batch a process goes round
+            chosen = [order[i % len(order)] for i in range(start, start + self.groups_a_batch)]
+            chosen = list(dict.fromkeys(chosen))
+            index = torch.tensor([item for group in chosen for item in self.groups[group]])
+            windows = self._draw(len(index), generator)
+            if number % self.world == self.rank:
+                yield self._assemble(index, windows)
+
+    def _draw(self, count: int, generator: torch.Generator) -> Windows:
+        data = self.data
+        height, width = (data.frames if isinstance(data, FrameMOSDataset) else data.degraded).shape[1:]
+        free = (height - self.crop + 1, width - self.crop + 1) if self.crop else (1, 1)
+        top, left = (torch.randint(limit, (count,), generator=generator) for limit in free)
+        mirror, turn = torch.randint(2, (2, count), generator=generator).bool()
+        return Windows(top, left, mirror, turn)
+
+    def _assemble(self, index: Tensor, windows: Windows) -> ScoredBatch | PairBatch:
+        data = self.data
+        if isinstance(data, FrameMOSDataset):
+            # upside down is no natural picture: a metric sees left and right swapped only
+            upright = windows._replace(turn=torch.zeros_like(windows.turn))
+            index_there = index.to(data.mos.device)
+            frame = cut(data.frames, index, upright, self.crop)
+            return ScoredBatch(frame, data.mos[index_there], data.scene[index_there])
+        return PairBatch(
+            cut(data.degraded, index, windows, self.crop), cut(data.clean, index, windows, self.crop)
+        )
+
+
+class InOrder(Generic[Data]):
+    """The whole set once, whole frames in table order, in batches of at most `batch_size`."""
+
+    def __init__(self, data: Data, batch_size: int) -> None:
+        self.data: Data = data
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        """Batches in the set."""
+        return math.ceil(len(self.data) / self.batch_size)
+
+    def __iter__(self) -> Iterator[ScoredBatch | PairBatch]:
+        data = self.data
+        for start in range(0, len(data), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            if isinstance(data, FrameMOSDataset):
+                yield ScoredBatch(to_float(data.frames[part])[:, None], data.mos[part], data.scene[part])
+            else:
+                yield PairBatch(to_float(data.degraded[part])[:, None], to_float(data.clean[part])[:, None])
+
+
+def cut(frames: Tensor, index: Tensor, windows: Windows, crop: int) -> Tensor:
+    """Crops (N, 1, crop, crop) in 0..1 of `frames` (M, H, W) uint8 at `index`; crop 0: whole frames.
+
+    `mirror` swaps left and right, `turn` top and bottom. The pixels never leave the device of `frames`.
+    """
+    device = frames.device
+    top, left, mirror, turn = (values.to(device)[:, None] for values in windows)
+    height, width = (crop, crop) if crop else frames.shape[1:]
+    down, across = torch.arange(height, device=device), torch.arange(width, device=device)
+    rows = top + torch.where(turn, height - 1 - down, down)
+    columns = left + torch.where(mirror, width - 1 - across, across)
+    picked = frames[index.to(device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return to_float(picked)[:, None]
+
+
+def _scene_groups(data: FrameMOSDataset | PairedFrameDataset) -> list[list[int]]:
+    if not isinstance(data, FrameMOSDataset):
+        raise TypeError("only scored frames have scenes")
+    groups: dict[int, list[int]] = {}
+    for index, scene in enumerate(data.scene.tolist()):
+        groups.setdefault(scene, []).append(index)
+    return list(groups.values())

@@ -1,0 +1,239 @@
+"""Stage `fit`: train one model with Lightning and keep its best checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.utils.deterministic
+from dvclive.lightning import DVCLiveLogger
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.trainer.states import TrainerStatus
+
+from vmaf_train.batches import Batches, InOrder
+from vmaf_train.checkpoint import save_checkpoint
+from vmaf_train.curves import write_curves
+from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
+from vmaf_train.errors import UserError
+from vmaf_train.layout import Layout
+from vmaf_train.lit import FilterTraining, NrTraining, Training
+from vmaf_train.nets import NrMetric, build
+from vmaf_train.params import Params, Recipe
+
+VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
+STRATEGIES = ("auto", "ddp")  # the weights lie whole in the process that writes the checkpoint
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The best checkpoint's figure and step, and how the run was done."""
+
+    figure: str
+    value: float
+    step: int
+    steps: int
+    how: str
+
+    def __str__(self) -> str:
+        return f"best {self.figure} {self.value:.5f} at step {self.step} of {self.steps} ({self.how})"
+
+
+def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
+    """Train a model; write its best checkpoint and its curves at the end, both or neither changed.
+
+    A run is a function of the parameters, the frames, the machine's kind and its number of threads:
+    the same again gives the same bytes.
+
+    Raises:
+        UserError: an input is missing, a parameter cannot be used, or the loss is not finite.
+        KeyboardInterrupt: the user stopped the run; the earlier checkpoint is whole.
+    """
+    section, recipe = params.model(model_id), params.recipe(model_id)
+    with _settings(params.seed), tempfile.TemporaryDirectory() as scratch:
+        data = _Data(layout, section.kind, recipe, params.seed)
+        net = build(section)
+        if isinstance(net, NrMetric) and isinstance(data.train, FrameMOSDataset):
+            net.start_at(float(data.train.mos.mean()))
+        precision = choose_precision(params.train.precision)
+        best = _KeepBest(recipe.patience)
+        trainer = _trainer(params, recipe, precision, len(data.batches()), Path(scratch), best)
+        steps = recipe.epochs * len(data.batches(trainer.world_size))
+        if params.max_steps > 0:
+            steps = min(steps, params.max_steps)
+        kind = NrTraining if section.kind == "nr" else FilterTraining
+        training = kind(net, recipe, lr=params.lr, steps=steps)
+        _run(trainer, training, data)
+        if best.seen != trainer.global_step:
+            trainer.validate(training, data, verbose=False)
+        if best.weights is None:
+            raise UserError(f"fit: {training.monitor} was never a finite number; lower lr in params.yaml")
+        if trainer.is_global_zero:
+            save_checkpoint(layout.checkpoint(model_id), section, best.weights)
+            write_curves(layout.curves(model_id), Path(scratch), ["train/loss", training.monitor])
+    how = f"{precision} on {trainer.strategy.root_device.type}"
+    return Fitted(training.monitor, best.value, best.step, trainer.global_step, how)
+
+
+class _Data(LightningDataModule):
+    """Both splits; each process puts its copy on its own device before the first batch."""
+
+    def __init__(self, layout: Layout, kind: str, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        read = FrameMOSDataset.of_split if kind == "nr" else PairedFrameDataset.of_split
+        self.train: FrameMOSDataset | PairedFrameDataset = read(layout, "train", min_mos=recipe.min_mos)
+        self.val: FrameMOSDataset | PairedFrameDataset = read(layout, "val")
+        self.recipe = recipe
+        self.seed = seed
+
+    def batches(self, world: int = 1, rank: int = 0) -> Batches[Any]:
+        recipe = self.recipe
+        by_scene = recipe.rank_weight > 0 and isinstance(self.train, FrameMOSDataset)
+        return Batches(
+            self.train, recipe.batch_size, seed=self.seed, crop=recipe.crop, by_scene=by_scene,
+            rank=rank, world=world,
+        )  # fmt: skip
+
+    def train_dataloader(self) -> Any:
+        trainer = self._attached()
+        self.train.to(trainer.strategy.root_device)
+        return self.batches(trainer.world_size, trainer.global_rank)
+
+    def val_dataloader(self) -> Any:
+        return InOrder(self.val.to(self._attached().strategy.root_device), 32)
+
+    def _attached(self) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError("the data has no trainer yet")
+        return self.trainer
+
+
+class _KeepBest(Callback):
+    """The weights with the lowest validation figure, in memory; ends a run that no longer improves."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.value = math.inf
+        self.step = 0
+        self.seen = 0
+        self.waited = 0
+        self.weights: dict[str, torch.Tensor] | None = None
+
+    def on_validation_end(self, trainer: Trainer, training: LightningModule) -> None:
+        if not isinstance(training, Training):
+            raise TypeError(f"cannot keep the best of a {type(training).__name__}")
+        value = float(trainer.callback_metrics[training.monitor])
+        self.seen = trainer.global_step
+        if value < self.value:
+            self.value, self.step, self.waited = value, trainer.global_step, 0
+            weights = training.scored_net.state_dict()
+            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+            return
+        self.waited += 1
+        if self.patience and self.waited >= self.patience:
+            trainer.should_stop = True
+
+
+def choose_precision(wanted: str) -> str:
+    """Resolve `auto`: 16-mixed on a GPU; on a CPU bf16-mixed where it is native, else 32-true.
+
+    Emulated bf16 is some 50 times slower than float32, so only the processor's own counts.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "16-mixed"
+    native = torch.cpu.get_capabilities()
+    return "bf16-mixed" if native.get("avx512_bf16") or native.get("amx_bf16") else "32-true"
+
+
+def _trainer(
+    params: Params, recipe: Recipe, precision: str, epoch: int, scratch: Path, best: Callback
+) -> Trainer:
+    """The Trainer of one run; an epoch has `epoch` steps in one process."""
+    train = params.train
+    if train.strategy not in STRATEGIES:
+        raise UserError(
+            f"train.strategy is {train.strategy!r} in params.yaml; expected one of {', '.join(STRATEGIES)}"
+        )
+    schedule: dict[str, Any] = {"max_epochs": recipe.epochs, "check_val_every_n_epoch": 1}
+    if params.max_steps > 0:
+        steps = min(params.max_steps, recipe.epochs * epoch)
+        schedule = {
+            "max_epochs": recipe.epochs,
+            "max_steps": params.max_steps,
+            "check_val_every_n_epoch": None,
+            "val_check_interval": math.ceil(steps / VALIDATIONS),
+        }
+    logger = DVCLiveLogger(dir=str(scratch), dvcyaml=None, save_dvc_exp=False, report=None)
+    shown = sys.stdout.isatty()
+    try:
+        return Trainer(
+            devices=train.devices,
+            num_nodes=train.num_nodes,
+            strategy=train.strategy,
+            precision=cast(Any, precision),
+            gradient_clip_val=recipe.gradient_clip or None,
+            deterministic=True,
+            logger=logger,
+            callbacks=[best, RichProgressBar(leave=True)] if shown else [best],
+            enable_progress_bar=shown,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=scratch,
+            **schedule,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        given = ", ".join(f"{name} {value!r}" for name, value in vars(train).items())
+        reason = " ".join(str(error).split())
+        raise UserError(f"train in params.yaml ({given}) cannot be used here: {reason}") from None
+
+
+def _run(trainer: Trainer, training: LightningModule, data: LightningDataModule) -> None:
+    """Train; Ctrl-C stays a KeyboardInterrupt, which Lightning would turn into `exit 1`."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(training, data)
+    except SystemExit:
+        if trainer.state.status == TrainerStatus.INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        with contextlib.suppress(ValueError):  # only the main thread may set a handler
+            signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _settings(seed: int) -> Iterator[None]:
+    """Seeds and deterministic algorithms on, the libraries' chatter off, and all as before afterwards."""
+    logger = logging.getLogger("lightning.pytorch")
+    deterministic: Any = torch.utils.deterministic
+    level, exact = logger.level, torch.are_deterministic_algorithms_enabled()
+    filled = deterministic.fill_uninitialized_memory
+    logger.setLevel(logging.ERROR)
+    # filling fresh memory is a debugging aid that costs time and changes no result
+    deterministic.fill_uninitialized_memory = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    seed_everything(seed, verbose=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        torch.use_deterministic_algorithms(exact)
+        deterministic.fill_uninitialized_memory = filled

@@ -1,0 +1,174 @@
+"""What one training step is, for each kind of model; `fit` runs it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn import functional as fn
+from torch.optim.swa_utils import AveragedModel
+
+from vmaf_train.batches import PairBatch, ScoredBatch
+from vmaf_train.errors import UserError
+from vmaf_train.nets import LearnedFilter, NrMetric
+from vmaf_train.params import Recipe
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Training(LightningModule):
+    """AdamW, schedule, averaging of the weights and the watch over the loss, common to all kinds."""
+
+    monitor: str  # the figure whose lowest value marks the best checkpoint
+
+    def __init__(self, net: NrMetric | LearnedFilter, recipe: Recipe, *, lr: float, steps: int) -> None:
+        super().__init__()
+        self.net = to_channels_last(net)
+        self.recipe = recipe
+        self.lr = lr * recipe.lr_scale
+        self.steps = steps
+        self.log_every = max(1, min(20, steps // 50))
+        self.averaged = _averaged(net, recipe.ema_decay) if recipe.ema_decay else None
+        self.loss_sum: Tensor | None = None
+        self.loss_count = 0
+
+    @property
+    def scored_net(self) -> nn.Module:
+        """The network that is validated and kept: the averaged one where the recipe averages."""
+        return self.averaged.module if self.averaged else self.net
+
+    def loss(self, batch: Any) -> Tensor:
+        """The training loss of one batch, a scalar."""
+        raise NotImplementedError
+
+    def figure(self, batch: Any) -> Tensor:
+        """The validation figure of each item of a batch, (N,)."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, _index: int) -> Tensor:
+        """One step; every `log_every` steps the mean loss is logged and must be finite."""
+        loss = self.loss(batch)
+        held = loss.detach().float()
+        self.loss_sum = held if self.loss_sum is None else self.loss_sum + held
+        self.loss_count += 1
+        # reading the loss waits for the GPU, so it is not read at every step
+        if (self.global_step + 1) % self.log_every == 0:
+            self._log_loss()
+        return loss
+
+    def _log_loss(self) -> None:
+        if self.loss_sum is None:
+            return
+        mean = float(self.loss_sum) / self.loss_count
+        self.loss_sum, self.loss_count = None, 0
+        if not math.isfinite(mean):
+            raise UserError(
+                f"fit: the loss is {mean} at step {self.global_step + 1} with lr {self.lr:g}; "
+                "lower lr (or lr_scale) in params.yaml; the earlier checkpoint, if any, is unchanged"
+            )
+        self._plot("train/loss", mean, self.global_step + 1)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the new weights into the average."""
+        if self.averaged:
+            self.averaged.update_parameters(self.net)
+
+    def validation_step(self, batch: Any, _index: int) -> None:
+        """Log the mean of `figure` over the whole validation split."""
+        figure = self.figure(batch)
+        self.log(self.monitor, figure.mean(), batch_size=len(figure), prog_bar=True, logger=False)
+
+    def on_validation_epoch_end(self) -> None:
+        """Plot the validation figure at the number of steps done."""
+        self._plot(self.monitor, float(self.trainer.callback_metrics[self.monitor]), self.global_step)
+
+    def _plot(self, name: str, value: float, step: int) -> None:
+        # straight to the logger: Lightning's own numbering of steps lags by one behind a validation
+        if self.logger is not None:
+            self.logger.log_metrics({name: value}, step=step)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW (Loshchilov & Hutter 2019), at a constant rate or with cosine decay to zero."""
+        # not fused: Lightning clips no gradients of a fused optimizer in mixed precision
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=self.lr, weight_decay=self.recipe.weight_decay
+        )
+        if self.recipe.schedule == "constant":
+            return optimizer
+        steps = max(1, self.steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class NrTraining(Training):
+    """Mean squared error on MOS, and within each scene a ranking loss where the recipe weighs one."""
+
+    monitor = "val/mse"
+
+    def loss(self, batch: ScoredBatch) -> Tensor:
+        """Squared error (MOS^2) plus `rank_weight` times the ranking loss."""
+        predicted = self.net(batch.frame).float()
+        loss = fn.mse_loss(predicted, batch.mos)
+        if self.recipe.rank_weight:
+            loss = loss + self.recipe.rank_weight * rank_loss(predicted, batch.mos, batch.scene)
+        return loss
+
+    def figure(self, batch: ScoredBatch) -> Tensor:
+        """Squared error of each clip, MOS^2."""
+        return fn.mse_loss(self.scored_net(batch.frame).float(), batch.mos, reduction="none")
+
+
+class FilterTraining(Training):
+    """Mean absolute error between filtered and clean luma; the clamp is left out while training."""
+
+    monitor = "val/l1"
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """Absolute error in 0..1, of the unclamped output: the clamp's gradient is zero outside."""
+        return fn.l1_loss(cast(LearnedFilter, self.net).unclamped(batch.degraded).float(), batch.clean)
+
+    def figure(self, batch: PairBatch) -> Tensor:
+        """Absolute error of each frame, in 0..1."""
+        filtered = self.scored_net(batch.degraded).float()
+        return fn.l1_loss(filtered, batch.clean, reduction="none").mean((1, 2, 3))
+
+
+def to_channels_last(net: Net) -> Net:
+    """Lay the weights out channels last, which convolutions on a CPU or in half precision run faster."""
+    # torch's annotations know only the form of `to` for single tensors
+    cast(Any, net).to(memory_format=torch.channels_last)
+    return net
+
+
+def rank_loss(predicted: Tensor, mos: Tensor, scene: Tensor) -> Tensor:
+    """Pairwise logistic loss between clips of one scene, weighted by how far their MOS differ.
+
+    RankNet (Burges et al., ICML 2005), pairs inside a scene as in RankIQA (Liu et al., ICCV 2017).
+
+    Args:
+        predicted: scores (N,).
+        mos: true scores (N,).
+        scene: scene number of each clip (N,).
+
+    Returns:
+        A scalar; 0 where no scene has two clips of different MOS.
+    """
+    gap = mos[:, None] - mos[None, :]
+    weight = gap.clamp(min=0) * (scene[:, None] == scene[None, :])
+    loss = fn.softplus(predicted[None, :] - predicted[:, None])
+    return (weight * loss).sum() / weight.sum().clamp(min=1e-6)
+
+
+def _averaged(net: nn.Module, decay: float) -> AveragedModel:
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        # the first averages hold few steps, so they forget the untrained weights faster
+        number = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + number) / (10 + number)))
+
+    model = AveragedModel(net, multi_avg_fn=cast(Any, update), use_buffers=True)
+    return model.requires_grad_(False).eval()
