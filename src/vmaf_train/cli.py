@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PIPELINE = "Pipeline stages (run by `dvc repro`)"
 USE = "Use the models"
 TRUST = "Check and sign the models"
+INTERRUPTED = 130  # the shell's status for Ctrl-C
 
 app = typer.Typer(
     name="vmaf-train",
@@ -48,9 +49,12 @@ def main() -> None:
     except UserError as error:
         print(f"vmaf-train: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns Ctrl-C inside a command into a silent exit with status 130
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         print("vmaf-train: interrupted; outputs of this command were not changed", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         # the reader of our output went away (`| head`): leave quietly, as other tools do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -104,7 +108,7 @@ def fit(model: ModelId) -> None:
     """Train one model and keep its best checkpoint: data/checkpoints."""
     from vmaf_train.fit import fit as run
 
-    run(model, *_stage())
+    print(f"fit {model}: {run(model, *_stage())}")
 
 
 @app.command(rich_help_panel=PIPELINE)
