@@ -88,7 +88,7 @@ def test_a_file_that_differs_from_the_network_is_refused(trained: Params) -> Non
     data = to_onnx(net, "filter")
     with torch.no_grad():
         net.exit.bias.fill_(0.01)  # type: ignore[union-attr]
-    with pytest.raises(UserError, match="differs from the network by 0.0"):
+    with pytest.raises(UserError, match=r"differs from the network by 0\.0"):
         compare(net.eval(), data, "filter", name="learned_filter_v1.onnx")
 
 

@@ -23,6 +23,7 @@ def test_paths_are_those_of_the_repository() -> None:
             layout.metrics("m"),
             layout.plots("m"),
             layout.card("m"),
+            layout.measured("m"),
         )
     ] == [
         "params.yaml",
@@ -38,6 +39,7 @@ def test_paths_are_those_of_the_repository() -> None:
         "metrics/m.json",
         "metrics/plots/m",
         "docs/models/m.md",
+        "docs/measured/m.md",
     ]
 
 

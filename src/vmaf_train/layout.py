@@ -74,3 +74,7 @@ class Layout:
     def card(self, model: str) -> Path:
         """The model card."""
         return self.root / "docs" / "models" / f"{model}.md"
+
+    def measured(self, model: str) -> Path:
+        """What the benchmarks found about one model, in Markdown; the card quotes it."""
+        return self.root / "docs" / "measured" / f"{model}.md"

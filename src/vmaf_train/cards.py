@@ -1,0 +1,154 @@
+"""Model cards and the README's table, generated from sidecars and metrics alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vmaf_train.graph import GraphFacts
+from vmaf_train.kinds import Kind
+from vmaf_train.sidecar import Sidecar
+
+BEGIN = "<!-- metrics: written by vmaf-train register -->"
+END = "<!-- end of metrics -->"
+LABELS = {
+    "vmaf-proxy": "VMAF of the impaired clip against its pristine source, mapped linearly from 20..100 to "
+    "1..5 and clipped. **No person rated these clips**, and no figure here says anything about KoNViD-1k.",
+    "human-mos": "Mean opinion scores of people, 1 (bad) to 5 (excellent).",
+}
+USE = {
+    Kind.NR: "vmaf-train score clip.mp4 --model {id}",
+    Kind.FILTER: "vmaf-train filter in.mp4 out.mp4 --model {id}",
+}
+LIMITS = {
+    Kind.NR: (
+        "One frame at a time: stutter, flicker and anything else that needs two frames is not seen.",
+        "The frame is shrunk to 224x224 first, so fine noise and mild sharpness differences fade.",
+        "Luma only: colour faults do not count.",
+    ),
+    Kind.FILTER: (
+        "Trained on one degradation (a Gaussian blur, then JPEG); other damage is removed less, or not.",
+        "Each frame on its own: nothing holds the result steady over time.",
+        "Luma only; chroma passes through unless asked for.",
+    ),
+}
+PROXY_LIMIT = "Trained with proxy labels: check it on your own footage before you rely on it."
+NAMES = {
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "plcc": "PLCC",
+    "srocc": "SROCC",
+    "krocc": "KROCC",
+    "l1": "L1",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+}
+BASELINES = {"mean_predictor_": "mean of the training MOS", "do_nothing_": "doing nothing"}
+
+
+def metric_rows(sidecar: Sidecar) -> list[tuple[str, str, int, str, str, str]]:
+    """Rows (model, split, n, metric, value, baseline) of one model's metrics."""
+    rows = []
+    for split in ("val", "test"):
+        values: Mapping[str, Any] = sidecar.metrics[split]
+        for key, label in NAMES.items():
+            if key not in values:
+                continue
+            baseline = "–"
+            for prefix, what in BASELINES.items():
+                if prefix + key in values:
+                    baseline = f"{_number(values[prefix + key])} ({what})"
+            value = "undefined" if values[key] is None else _number(values[key])
+            rows.append((sidecar.name, split, values["n"], label, value, baseline))
+    return rows
+
+
+def metric_table(sidecars: Iterable[Sidecar]) -> str:
+    """The README's Markdown table: every model, every metric, its baseline beside it."""
+    lines = ["| model | split | n | metric | value | baseline |", "| --- | --- | ---: | --- | ---: | --- |"]
+    for sidecar in sidecars:
+        lines += [f"| {' | '.join(map(str, row))} |" for row in metric_rows(sidecar)]
+    return "\n".join(lines) + "\n"
+
+
+def corpus_line(sidecar: Sidecar) -> str:
+    """One line: which corpus and which labels the figures belong to."""
+    counts = sidecar.split_counts
+    return (
+        f"Corpus `{sidecar.corpus}`, labels `{sidecar.label_kind}`: {counts['train']} clips to train, "
+        f"{counts['val']} to validate, {counts['test']} to test."
+    )
+
+
+def readme_block(sidecars: list[Sidecar]) -> str:
+    """What stands between the README's markers, markers included."""
+    lines = sorted({corpus_line(sidecar) for sidecar in sidecars})
+    return "\n\n".join([BEGIN, *lines, metric_table(sidecars).rstrip(), END])
+
+
+def with_block(readme: str, block: str) -> str:
+    """The README's text with its generated block replaced; unchanged where it has no markers."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return before + block + after if begin and end else readme
+
+
+def card(
+    sidecar: Sidecar, facts: GraphFacts, gmacs: Mapping[str, float], measured: str, citation: str
+) -> str:
+    """The Markdown text of one model's card.
+
+    Args:
+        sidecar: what the model takes, gives and was trained on.
+        facts: what its graph holds.
+        gmacs: frame size in words -> billions of multiply-accumulates a frame.
+        measured: Markdown about speed and use, from the benchmarks; empty when there is none yet.
+        citation: of the corpus.
+    """
+    name, kind = sidecar.name, sidecar.kind
+    parts = [f"# {name}", sidecar.description, f"```\n{USE[kind].format(id=name)}\n```"]
+    rows = [
+        ("input", f"`{facts.input.text}`, float32, {_span(sidecar.input_range)}"),
+        ("luma", sidecar.luma),
+        ("output", f"`{facts.output.text}`, float32"),
+    ]
+    if kind is Kind.NR and sidecar.score_range is not None:
+        direction = str(sidecar.score_direction).replace("-", " ")
+        rows.append(
+            ("score", f"MOS, {_span(sidecar.score_range)}, {direction}; outside it when extrapolating")
+        )
+    else:
+        rows.append(("output range", _span(sidecar.output_range)))
+    operators = ", ".join(f"{count} {operator}" for operator, count in facts.operators.items())
+    rows += [
+        ("size", f"{facts.parameters:,} parameters, {facts.bytes:,} bytes"),
+        ("work", "; ".join(f"{value:.3g} GMAC at {size}" for size, value in gmacs.items())),
+        ("graph", f"opset {facts.opset}, IR {facts.ir_version}: {operators}"),
+        ("SHA-256", f"`{sidecar.sha256}`"),
+        ("licence", sidecar.licence),
+    ]
+    parts.append("## Contract")
+    parts.append("| | |\n| --- | --- |\n" + "\n".join(f"| {key} | {value} |" for key, value in rows))
+    corpus = [corpus_line(sidecar), LABELS[sidecar.label_kind], citation]
+    parts += ["## Corpus and labels", "\n\n".join(line for line in corpus if line)]
+    parts += ["## Metrics", metric_table([sidecar]).rstrip(), "## Pictures"]
+    picture, caption = (
+        ("predicted_mos.png", "Predicted against true MOS")
+        if kind is Kind.NR
+        else ("filtered.png", "Degraded, filtered and clean luma of rendered stills")
+    )
+    parts.append(f"![{caption}](../../metrics/plots/{name}/{picture})")
+    parts.append("Learning curves: `dvc plots show`.")
+    if measured.strip():
+        parts += ["## Measured", measured.strip()]
+    limits = [*LIMITS[kind], *([PROXY_LIMIT] if sidecar.label_kind == "vmaf-proxy" else [])]
+    parts += ["## Limits", "\n".join(f"- {limit}" for limit in limits)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _span(span: tuple[float, float]) -> str:
+    return f"{span[0]:g}..{span[1]:g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

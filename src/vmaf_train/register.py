@@ -1,0 +1,214 @@
+"""Stage `register`: sidecars, the registry and the model cards, from what the other stages left."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from vmaf_train.cards import card, readme_block, with_block
+from vmaf_train.errors import UserError
+from vmaf_train.files import json_text, replacing, sha256_bytes, sha256_file, write_text
+from vmaf_train.graph import GraphFacts, check_graph, macs
+from vmaf_train.kinds import Kind
+from vmaf_train.layout import Layout
+from vmaf_train.params import Params
+from vmaf_train.registry import (
+    NAME,
+    Entry,
+    bundle_name,
+    int8_name,
+    onnx_name,
+    read_registry,
+    sidecar_name,
+    write_registry,
+)
+from vmaf_train.sidecar import Sidecar, sidecar_text
+from vmaf_train.sources import sources_sha256
+from vmaf_train.split import SPLITS
+from vmaf_train.tables import read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LICENCE = "BSD-2-Clause-Patent"
+LIBRARIES = ("lightning", "numpy", "onnx", "onnxruntime", "torch")
+DESCRIPTIONS = {
+    Kind.NR: "No-reference quality: one distorted luma frame to a mean opinion score on 1..5.",
+    Kind.FILTER: "Luma filter: degraded luma to clean luma, of any height and width.",
+}
+# frame sizes at which a card states the work, height then width
+CARD_SIZES = {"540p": (540, 960), "1080p": (1080, 1920)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Built:
+    """One model, ready to be written."""
+
+    sidecar: Sidecar
+    facts: GraphFacts
+    data: bytes
+    report: dict[str, Any]
+
+
+def register(params: Params, layout: Layout) -> None:
+    """Write the sidecar and the card of every model, then `registry.json`, then the README's table.
+
+    Raises:
+        UserError: a model, its metrics or its int8 report is missing, or a file breaks the contract.
+    """
+    corpus = _json(layout.provenance, "fetch")
+    counts = Counter(read_table(layout.split, stage="split")["split"])
+    made_from = {
+        "manifest": _sha256(layout.manifest, "manifest-scan"),
+        "frames": _frames_sha256(layout),
+        "sources": sources_sha256("fit", "export"),
+    }
+    built = [_build(model, params, layout, corpus, counts, made_from) for model in params.models]
+    earlier = _earlier(layout)
+    entries = [_entry(one, params, layout, earlier) for one in built]
+    for one in built:
+        model = one.sidecar.name
+        write_text(layout.models / sidecar_name(model), sidecar_text(one.sidecar, name=sidecar_name(model)))
+        _place_int8(model, layout, ships=one.report["ships"])
+        notes = layout.measured(model)
+        measured = notes.read_text("utf-8") if notes.is_file() else ""
+        text = card(one.sidecar, one.facts, _gmacs(one), measured=measured, citation=corpus["citation"])
+        write_text(layout.card(model), text)
+    write_registry(layout.models / NAME, entries)
+    readme = layout.root / "README.md"
+    if readme.is_file():
+        text = readme.read_text("utf-8")
+        renewed = with_block(text, readme_block([one.sidecar for one in built]))
+        if renewed != text:
+            write_text(readme, renewed)
+
+
+def _build(
+    model: str,
+    params: Params,
+    layout: Layout,
+    corpus: dict[str, Any],
+    counts: Counter[str],
+    made_from: dict[str, str],
+) -> _Built:
+    section = params.model(model)
+    kind = Kind.from_label(section.kind)
+    path = layout.onnx(model)
+    sha256 = _sha256(path, f"export {model}")
+    data = path.read_bytes()
+    facts = check_graph(data, name=onnx_name(model))
+    report = _json(layout.int8(model) / "report.json", f"quantize {model}")
+    metrics = _json(layout.metrics(model), f"eval {model}")
+    is_nr = kind is Kind.NR
+    sidecar = Sidecar(
+        name=model,
+        kind=kind,
+        input_name=facts.input.name,
+        output_name=facts.output.name,
+        onnx_opset=facts.opset,
+        description=DESCRIPTIONS[kind],
+        input_shape=facts.input.shape,
+        output_shape=facts.output.shape,
+        output_range=(1, 5) if is_nr else (0, 1),
+        score_range=(1, 5) if is_nr else None,
+        score_direction="higher-is-better" if is_nr else None,
+        sha256=sha256,
+        corpus=corpus["corpus"],
+        label_kind=corpus["label_kind"],
+        split_counts={name: counts[name] for name in SPLITS},
+        metrics={name: metrics[name] for name in ("val", "test")},
+        provenance={"params": _params_sha256(params, model), **made_from, "versions": _versions()},
+        licence=LICENCE,
+        quant_mode="static_qdq" if report["ships"] else None,
+    )
+    return _Built(sidecar, facts, data, report)
+
+
+def _entry(one: _Built, params: Params, layout: Layout, earlier: dict[str, Entry]) -> Entry:
+    sidecar, model = one.sidecar, one.sidecar.name
+    ships = one.report["ships"]
+    entry = Entry(
+        id=model,
+        kind=sidecar.kind,
+        file=onnx_name(model),
+        sha256=sidecar.sha256,
+        sidecar=sidecar_name(model),
+        sidecar_sha256=sha256_bytes(sidecar_text(sidecar).encode()),
+        opset=sidecar.onnx_opset,
+        licence=sidecar.licence,
+        provenance=sidecar.provenance,
+        quant_mode="static_qdq" if ships else "fp32",
+        int8_file=int8_name(model) if ships else None,
+        int8_sha256=_sha256(layout.int8(model) / int8_name(model), f"quantize {model}") if ships else None,
+        quant_accuracy_budget_plcc=params.model(model).quant_accuracy_budget_plcc,
+        sigstore_bundle=None,
+    )
+    # a signature stays good for as long as the files it covers are the same
+    signed = dataclasses.replace(entry, sigstore_bundle=bundle_name(model))
+    return signed if earlier.get(model) == signed else entry
+
+
+def _earlier(layout: Layout) -> dict[str, Entry]:
+    try:
+        return {entry.id: entry for entry in read_registry(layout.models / NAME).entries}
+    except UserError:
+        # no registry yet, or one that is about to be replaced: nothing of it is kept
+        return {}
+
+
+def _place_int8(model: str, layout: Layout, *, ships: bool) -> None:
+    target = layout.models / int8_name(model)
+    if ships:
+        with replacing(target) as temporary:
+            shutil.copyfile(layout.int8(model) / int8_name(model), temporary)
+    else:
+        target.unlink(missing_ok=True)
+
+
+def _gmacs(one: _Built) -> dict[str, float]:
+    name = one.sidecar.name
+    if one.sidecar.kind is Kind.NR:
+        height, width = (int(axis) for axis in one.facts.input.shape[2:])
+        return {f"{width}x{height}": macs(one.data, (1, 1, height, width), name=name) / 1e9}
+    return {word: macs(one.data, (1, 1, *size), name=name) / 1e9 for word, size in CARD_SIZES.items()}
+
+
+def _params_sha256(params: Params, model: str) -> str:
+    """Hash of every parameter that can change the model, in one fixed form."""
+    shared = {name: getattr(params, name) for name in ("seed", "lr", "max_steps")}
+    groups = {
+        "train": dataclasses.asdict(params.train),
+        "frames": dataclasses.asdict(params.frames),
+        "split": dataclasses.asdict(params.split),
+        model: dataclasses.asdict(params.model(model)),
+    }
+    return sha256_bytes(json_text({**shared, **groups}).encode())
+
+
+def _versions() -> dict[str, str]:
+    # a build's local part (`+cpu`) names the machine's kind, not the library
+    libraries = {name: importlib.metadata.version(name).partition("+")[0] for name in LIBRARIES}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **libraries}
+
+
+def _frames_sha256(layout: Layout) -> str:
+    names = ("luma.npy", "degraded.npy", "mos.parquet", "pairs.parquet")
+    lines = [f"{_sha256(layout.frames / name, 'frames')}  {name}\n" for name in names]
+    return sha256_bytes("".join(lines).encode())
+
+
+def _sha256(path: Path, command: str) -> str:
+    if not path.is_file():
+        raise UserError(f"no {path}: run `vmaf-train {command}` (or `dvc repro`) first")
+    return sha256_file(path)
+
+
+def _json(path: Path, command: str) -> dict[str, Any]:
+    _sha256(path, command)
+    value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return value
