@@ -1,0 +1,29 @@
+"""The degraded twin of a clean luma frame: the input of the filter's training pairs."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from vmaf_train.luma import Plane
+
+
+def degrade(luma: Plane, sigma: float, quality: int) -> Plane:
+    """Blur a uint8 luma plane (H, W) with a Gaussian, then send it through JPEG.
+
+    Args:
+        luma: code values 0..255.
+        sigma: the Gaussian's standard deviation in pixels; 0 leaves the plane sharp.
+        quality: JPEG quality, 1 (worst) to 100.
+    """
+    from PIL import Image, ImageFilter
+
+    image = Image.fromarray(luma)
+    if sigma > 0:
+        image = image.filter(ImageFilter.GaussianBlur(sigma))
+    packed = io.BytesIO()
+    image.save(packed, format="JPEG", quality=quality)
+    packed.seek(0)
+    with Image.open(packed) as decoded:
+        return np.asarray(decoded, dtype=np.uint8).copy()
