@@ -1,1 +1,22 @@
 """Tiny perceptual-video models that anyone can rebuild, check and use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmaf_train.errors import UserError
+    from vmaf_train.kinds import Kind
+    from vmaf_train.load import LoadedModel, load_model
+
+__all__ = ["Kind", "LoadedModel", "UserError", "load_model"]
+
+_HOMES = {"Kind": "kinds", "LoadedModel": "load", "UserError": "errors", "load_model": "load"}
+
+
+def __getattr__(name: str) -> Any:
+    # nothing is imported before it is used, so that the command line answers at once
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -141,6 +142,35 @@ def register() -> None:
     from vmaf_train.register import register as run
 
     run(*_stage())
+
+
+@app.command(rich_help_panel=TRUST)
+def verify(
+    signatures: Annotated[bool, typer.Option("--signatures", help="Check the signatures too.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed.")] = None,
+    identity: Annotated[str | None, typer.Option(help="Sigstore identity that must have signed.")] = None,
+    issuer: Annotated[str | None, typer.Option(help="Who vouches for that identity (an URL).")] = None,
+) -> None:
+    """Check the model directory: registry, hashes, graphs, sidecars, stray files, and signatures if asked."""
+    from vmaf_train.load import models_dir
+    from vmaf_train.sign import Verifier
+    from vmaf_train.verify import report
+
+    if not signatures and (key or identity or issuer):
+        raise UserError("--key, --identity and --issuer check signatures: add --signatures")
+    report(models_dir(), verifier=Verifier(key, identity, issuer) if signatures else None)
+
+
+@app.command(rich_help_panel=TRUST)
+def sign(
+    key: Annotated[Path, typer.Option(help="Private key (PEM, elliptic curve).")],
+) -> None:
+    """Sign every registered model: model/tiny/<id>.sig. A password is read from VMAF_TRAIN_KEY_PASSWORD."""
+    from vmaf_train.load import models_dir
+    from vmaf_train.sign import sign as run
+
+    for path in run(models_dir(), key, password=os.environ.get("VMAF_TRAIN_KEY_PASSWORD")):
+        print(f"signed: {path}")
 
 
 if __name__ == "__main__":

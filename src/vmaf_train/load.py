@@ -1,0 +1,232 @@
+"""Load a model that can be trusted: every check comes before ONNX Runtime sees a byte.
+
+    from vmaf_train import load_model
+    model = load_model("nr_metric_v1")
+    scores = model.run(frames)  # (N, 1, 224, 224) float32 in 0..1 -> (N,)
+
+The file is read once; the bytes that were checked are the bytes that run.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmaf_train.errors import UserError
+from vmaf_train.files import sha256_bytes
+from vmaf_train.graph import MAX_BYTES, GraphFacts, check_graph
+from vmaf_train.kinds import Kind
+from vmaf_train.layout import Layout
+from vmaf_train.registered import (
+    check_hash,
+    check_kind,
+    check_row,
+    check_sidecar,
+    read_model,
+    read_sidecar_of,
+)
+from vmaf_train.registry import NAME as REGISTRY
+from vmaf_train.registry import Entry, onnx_name, read_registry
+from vmaf_train.regular_files import inside, read_regular
+from vmaf_train.sidecar import Sidecar, read_sidecar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DIRECTORY_VARIABLE = "VMAF_TINY_MODEL_DIR"
+_COMMANDS = {
+    Kind.NR: "this is a no-reference metric: use `vmaf-train score`",
+    Kind.FILTER: "this is a filter: use `vmaf-train filter`",
+    Kind.FR: "this is a full-reference model: it takes libvmaf's features, use it with `vmaf`",
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checked model, ready to run."""
+
+    id: str
+    kind: Kind
+    path: Path
+    facts: GraphFacts
+    sidecar: Sidecar | None
+    """None only for an unverified file without one beside it."""
+    entry: Entry | None
+    """The row of the registry; None for an unverified file."""
+    data: bytes
+    """The file's bytes, those that were checked."""
+    session: Any
+    """The `onnxruntime.InferenceSession`."""
+
+    def run(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the model once.
+
+        Args:
+            frames: float32; nr and filter: luma (N, 1, H, W) in 0..1, H and W as `facts.input` says
+                (a filter takes any); fr: features (N, 6).
+
+        Returns:
+            nr and fr: scores (N,); filter: luma (N, 1, H, W) in 0..1.
+
+        Raises:
+            UserError: another type or shape, or no memory for frames of that size.
+        """
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        wanted = self.facts.input
+        fits = len(frames.shape) == len(wanted.shape) and all(
+            size == axis
+            for size, axis in zip(frames.shape, wanted.shape, strict=True)
+            if isinstance(axis, int)
+        )
+        if not fits or frames.dtype != "float32":
+            raise UserError(
+                f"{self.id}: takes float32 {wanted.text}, not {frames.dtype} {list(frames.shape)}"
+            )
+        try:
+            result: NDArray[np.float32] = self.session.run([self.facts.output.name], {wanted.name: frames})[0]
+        except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self.id}: cannot run on {list(frames.shape)}: {reason}") from error
+        return result if self.kind is Kind.FILTER else result.reshape(len(frames))
+
+    def require(self, kind: Kind) -> LoadedModel:
+        """Return the model itself when it is of `kind`.
+
+        Raises:
+            UserError: it is of another kind; the command for that kind is named.
+        """
+        if self.kind is not kind:
+            raise UserError(f"{self.id}: needs a model of kind {kind.label}; {_COMMANDS[self.kind]}")
+        return self
+
+
+def models_dir() -> Path:
+    """The model directory: VMAF_TINY_MODEL_DIR when set, else model/tiny here, else the repository's.
+
+    Raises:
+        UserError: none of them is there.
+    """
+    chosen = os.environ.get(DIRECTORY_VARIABLE)
+    if chosen:
+        folder = Path(chosen)
+        if not folder.is_dir():
+            raise UserError(f"{DIRECTORY_VARIABLE}={chosen}: no such folder; unset it or name a folder")
+        return folder
+    candidates = [Layout().models, Layout(Path(__file__).resolve().parents[2]).models]
+    for folder in candidates:
+        if (folder / REGISTRY).exists():
+            return folder
+    places = " nor in ".join(str(folder) for folder in candidates)
+    raise UserError(
+        f"no {REGISTRY} in {places}; run `dvc repro` in the repository, or set {DIRECTORY_VARIABLE}"
+    )
+
+
+def load_model(model: str | Path, *, unverified: bool = False, threads: int = 0) -> LoadedModel:
+    """Load a registered model by id, or by the path of its file.
+
+    Checked in this order: inside the model directory (links resolved), regular file, at most 50 MiB,
+    SHA-256 against the registry, opset and IR, operators at every depth, Loop bounds, no data outside
+    the file, the ONNX checker, sidecar and kind against the graph. Only then is a session made.
+
+    Args:
+        model: an id such as `nr_metric_v1`, or a path (anything with a `/` or ending in `.onnx`).
+        unverified: accept a file outside the model directory or the registry. Directory and SHA-256
+            are not checked then; all the rest is.
+        threads: threads of one operator; 0: one a core.
+
+    Raises:
+        UserError: the first check that fails, in one line.
+    """
+    text = os.fspath(model)
+    is_path = isinstance(model, Path) or "/" in text or os.sep in text or text.endswith(".onnx")
+    if unverified:
+        path = Path(text) if is_path else models_dir() / onnx_name(text)
+        return _unverified(path, threads)
+    folder = models_dir()
+    if is_path:
+        path = inside(Path(text), folder)
+        entry = None
+    else:
+        entry = read_registry(folder / REGISTRY).find(text)
+        path = folder / entry.file
+    data = read_model(path, folder)
+    entry, expected = _row(path, folder, entry)
+    name = str(path)
+    check_hash(data, expected, name=name)
+    facts = check_graph(data, name=name)
+    check_kind(facts, entry.kind, name=name)
+    sidecar = read_sidecar_of(entry, folder)
+    check_sidecar(sidecar, facts, name=entry.sidecar, sha256=entry.sha256)
+    check_row(sidecar, entry, name=entry.sidecar)
+    session = make_session(data, name=name, threads=threads)
+    return LoadedModel(entry.id, entry.kind, path, facts, sidecar, entry, data, session)
+
+
+def _row(path: Path, folder: Path, entry: Entry | None) -> tuple[Entry, str]:
+    """The row that names a file of the model directory, and the SHA-256 that it pins."""
+    if entry is not None:
+        return entry, entry.sha256
+    relative = str(path.relative_to(folder.resolve()))
+    for row in read_registry(folder / REGISTRY).entries:
+        if relative == row.file:
+            return row, row.sha256
+        if relative == row.int8_file and row.int8_sha256 is not None:
+            return row, row.int8_sha256
+    raise UserError(
+        f"{path}: no row of {folder / REGISTRY} names it; run `vmaf-train register`, or pass --unverified"
+    )
+
+
+def _unverified(path: Path, threads: int) -> LoadedModel:
+    try:
+        resolved = path.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path!s:.200}: cannot be opened ({error!s:.200}); check the path") from error
+    data = read_regular(resolved, limit=MAX_BYTES)
+    facts = check_graph(data, name=str(path))
+    beside = resolved.with_suffix(".json")
+    sidecar = None
+    if beside.exists():
+        sidecar = read_sidecar(beside)
+        check_sidecar(sidecar, facts, name=str(beside), sha256=sha256_bytes(data))
+        kind = sidecar.kind
+    else:
+        # without a sidecar the shapes alone tell what the model does
+        kind = Kind.FR if len(facts.input.shape) == 2 else Kind.FILTER
+        kind = Kind.NR if len(facts.input.shape) == 4 and len(facts.output.shape) <= 2 else kind
+        check_kind(facts, kind, name=str(path))
+    session = make_session(data, name=str(path), threads=threads)
+    return LoadedModel(resolved.stem, kind, resolved, facts, sidecar, None, data, session)
+
+
+def make_session(data: bytes, *, name: str, threads: int = 0) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU over bytes that passed `check_graph`.
+
+    Raises:
+        UserError: ONNX Runtime refuses the graph.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # the bytes were checked as ONNX, so they may run as nothing else
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NotImplemented,
+        state.RuntimeException,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: ONNX Runtime refuses it: {reason}; export the model again") from error
