@@ -54,7 +54,7 @@ def test_a_consumer_that_stops_early_closes_the_source_and_ends_its_thread() -> 
     threads = threading.active_count()
     stage = ahead(source(), 2)
     assert next(stage) == 0
-    stage.close()  # type: ignore[attr-defined]
+    stage.close()
     assert closed.is_set()
     assert threading.active_count() == threads
 

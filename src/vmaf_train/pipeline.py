@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -20,7 +20,7 @@ class _End:
         self.error = error
 
 
-def ahead(source: Iterable[Item], depth: int) -> Iterator[Item]:
+def ahead(source: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """Yield the items of `source`, which runs in a thread and is at most `depth` items ahead.
 
     An error of the source is raised here, after the items before it. When the consumer stops early

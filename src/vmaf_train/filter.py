@@ -1,0 +1,229 @@
+"""Command `filter`: a clip's luma through a filter model, everything else kept.
+
+Decoding, the model and encoding run at the same time in three threads; a few frames wait between them,
+so memory does not grow with the clip. The output appears when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import av.logging
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vmaf_train.encode import Encoder, Output
+from vmaf_train.errors import UserError
+from vmaf_train.files import replacing
+from vmaf_train.kinds import Kind
+from vmaf_train.load import LoadedModel
+from vmaf_train.pipeline import ahead
+from vmaf_train.planes import Run, bit_depth, chroma_planes, filter_plane, plane_view
+
+# the container's own chatter would break the progress bar; its errors are raised
+av.logging.set_level(None)
+
+# items (frames, packets of other streams) that wait between two stages
+DECODED = 16
+FILTERED = 4
+
+Item = VideoFrame | Packet[Any]
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What `filter_video` did; `dropped` names the streams that the output's container cannot hold."""
+
+    frames: int
+    seconds: float
+    dropped: tuple[str, ...]
+
+
+def filter_video(
+    source: Path,
+    target: Path,
+    model: LoadedModel,
+    *,
+    encoder: Encoder | None = None,
+    chroma: bool = False,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Filtered:
+    """Run every frame of `source` through a filter model and write `target`.
+
+    Luma (8 to 16 bits, 4:2:0, 4:2:2, 4:4:4 or grey, any size) goes through the model; chroma does too
+    when `chroma` is set, else it is untouched. Timestamps, colour tags, sample aspect ratio, rotation,
+    chapters and tags are kept; audio and subtitles are copied.
+
+    Args:
+        source: the input clip.
+        target: the output; its suffix decides the container.
+        model: a filter, from `load_model`.
+        encoder: encoder and options; unset: libx264 with its own defaults.
+        chroma: filter the chroma planes as well.
+        force: replace an existing `target`.
+        progress: called with (frames done, frames expected or 0).
+
+    Raises:
+        UserError: a wrong kind of model, a missing or unreadable input, an output that exists or is the
+            input, or a container or encoder that refuses. No output is left half-written.
+    """
+    encoder = encoder or Encoder()
+    model.require(Kind.FILTER)
+    encoder.pixel_formats()
+    _check_paths(source, target, force)
+    begin = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        container, video = stack.enter_context(_opened(source))
+        expected = video.frames or _guess_frames(container, video)
+        # closed in the opposite order: nobody reads a closed container
+        decoded = stack.enter_context(contextlib.closing(ahead(_decoded(container, video, source), DECODED)))
+        frames = _filtered(decoded, _Job(model.run, chroma, encoder, source))
+        filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
+        held, first = _until_first_frame(filtered, source)
+        temporary = stack.enter_context(replacing(target))
+        with _writing(temporary, target, encoder) as opened:
+            output = Output(opened, container, first, video, encoder)
+            count = 0
+            for item in itertools.chain(held, filtered):
+                output.write(item)
+                if isinstance(item, VideoFrame):
+                    count += 1
+                    if progress is not None:
+                        progress(count, expected)
+            output.finish()
+    return Filtered(count, time.perf_counter() - begin, tuple(output.dropped))
+
+
+@dataclass(frozen=True)
+class _Job:
+    run: Run
+    chroma: bool
+    encoder: Encoder
+    source: Path
+
+
+def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
+    """Filter the frames among `items` in place; every frame must have the first one's size and format."""
+    shape: tuple[int, int, str] | None = None
+    for item in items:
+        if isinstance(item, VideoFrame):
+            found = (item.width, item.height, item.format.name)
+            if shape is None:
+                shape = found
+                if bit_depth(item.format.name) is None:
+                    raise UserError(
+                        f"{job.source}: {item.format.name} has no luma plane of its own; convert it first, "
+                        "for example with `ffmpeg -i IN -pix_fmt yuv420p -c:a copy OUT`"
+                    )
+                job.encoder.check_format(item.format.name)
+            if found != shape:
+                raise UserError(f"{job.source}: frames change from {shape} to {found}; cut the clip there")
+            _filter_frame(item, job)
+        yield item
+
+
+def _filter_frame(frame: VideoFrame, job: _Job) -> None:
+    bits = bit_depth(frame.format.name) or 8
+    # the decoder may still need the frame to predict others from
+    frame.make_writable()
+    for index in (0, *(chroma_planes(frame.format) if job.chroma else ())):
+        filter_plane(plane_view(frame, index, bits), bits, job.run)
+
+
+def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Iterator[Item]:
+    """Frames of the video stream and packets of the others, in the order of the file."""
+    try:
+        for packet in container.demux():
+            if packet.stream_index == video.index:
+                yield from cast(list[VideoFrame], packet.decode())
+            elif packet.dts is not None:
+                yield packet
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UserError(f"{source}: cannot decode ({_reason(error)}); check the file") from None
+
+
+def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item], VideoFrame]:
+    """Items up to and with the first frame, and that frame: it knows what the container may not."""
+    held: list[Item] = []
+    for item in items:
+        held.append(item)
+        if isinstance(item, VideoFrame):
+            return held, item
+    raise UserError(f"{source}: no picture can be decoded; check the file")
+
+
+def _check_paths(source: Path, target: Path, force: bool) -> None:
+    if not source.is_file():
+        raise UserError(f"no clip {source}; check the path")
+    if target.exists():
+        if target.samefile(source):
+            raise UserError(f"{target} is the input; give another output")
+        if not target.is_file():
+            raise UserError(f"{target} is not a regular file; give another output")
+        if not force:
+            raise UserError(f"{target} exists; give another name, or --force to replace it")
+
+
+@contextlib.contextmanager
+def _opened(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a clip and its best video stream, on all cores."""
+    try:
+        container = av.open(
+            f"file:{source}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UserError(f"{source}: cannot decode ({_reason(error)}); check the file") from None
+    with container:
+        video = container.streams.best("video")
+        if not isinstance(video, VideoStream) or video.disposition & video.disposition.attached_pic:
+            raise UserError(f"{source} has no video stream; check the file")
+        video.codec_context.thread_count = 0
+        video.codec_context.thread_type = "AUTO"
+        yield container, video
+
+
+@contextlib.contextmanager
+def _writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputContainer]:
+    """Open the output container; errors of the encoder and the muxer become errors that name the output."""
+    try:
+        container = av.open(str(temporary), "w")
+        try:
+            yield container
+        except BaseException:
+            # the first error is the one to tell, not what closing an unfinished file says
+            with contextlib.suppress(av.FFmpegError, ValueError, OSError):
+                container.close()
+            raise
+        container.close()
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (
+            errno.ENOSPC,
+            errno.EACCES,
+            errno.EIO,
+            errno.EDQUOT,
+        ):
+            raise
+        raise UserError(
+            f"{target}: {encoder.name} or the container refuses ({_reason(error)}); try other options, "
+            "or another suffix, for example .mkv"
+        ) from None
+
+
+def _guess_frames(container: InputContainer, video: VideoStream) -> int:
+    rate = video.guessed_rate
+    return round(container.duration / av.time_base * rate) if container.duration and rate else 0
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,53 @@
+"""The planes of a decoded frame as arrays, and back, without loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from vmaf_train.luma import to_unit
+
+# planar formats of 8 to 16 bits whose first plane is luma and nothing else
+PLANAR = re.compile(r"(?:yuvj?4[1-4][0-4]p|yuva4[2-4][0-4]p|gray)(9|10|12|14|16)?(?:le)?")
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def bit_depth(pix_fmt: str) -> int | None:
+    """Bits a sample of a planar YUV or grey format; None for every other format (RGB, packed, nv12)."""
+    match = PLANAR.fullmatch(pix_fmt)
+    return int(match[1] or 8) if match else None
+
+
+def chroma_planes(form: VideoFormat) -> tuple[int, ...]:
+    """Indices of the two chroma planes of a planar format; none for grey."""
+    return () if form.name.startswith("gray") else (1, 2)
+
+
+def plane_view(frame: VideoFrame, index: int, bits: int) -> NDArray[Any]:
+    """One plane (H, W) as a view of the frame's memory: uint8, or uint16 above 8 bits."""
+    plane = frame.planes[index]
+    sample = np.dtype(np.uint8 if bits == 8 else "<u2")
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    return rows[:, : plane.width * sample.itemsize].view(sample)
+
+
+def filter_plane(plane: NDArray[Any], bits: int, run: Run) -> None:
+    """Replace the code values of a plane (H, W) by `run` of them, rounded to the nearest code value.
+
+    `run` takes and gives float32 (1, 1, H, W) in 0..1; what it gives outside is clipped, and a value
+    that is no number becomes black, as in libvmaf.
+    """
+    top = np.float32(2**bits - 1)
+    filtered = run(to_unit(plane, bits)[None, None])[0, 0]
+    # fmax takes the number where the other is none
+    codes = np.fmin(np.fmax(filtered, np.float32(0)), np.float32(1))
+    codes *= top
+    np.rint(codes, out=codes)
+    np.copyto(plane, codes, casting="unsafe")
