@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vmaf_train import plots
-from vmaf_train.errors import UserError
-from vmaf_train.files import replacing, write_json
+from vmaf_train.files import made_by, read_json, replacing, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
 from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
@@ -26,8 +23,8 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
         UserError: an input is missing, or the model's output is not finite.
     """
     section = params.model(model_id)
-    provenance = _provenance(layout)
-    data = _existing(layout.onnx(model_id), f"export {model_id}").read_bytes()
+    provenance = read_json(layout.provenance, "fetch")
+    data = made_by(layout.onnx(model_id), f"export {model_id}").read_bytes()
     metrics: dict[str, Any] = {"corpus": provenance["corpus"], "label_kind": provenance["label_kind"]}
     folder = layout.plots(model_id)
     if section.kind == "nr":
@@ -58,21 +55,10 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
         with replacing(folder / "filtered.png") as picture:
             plots.filter_strip(picture, to_unit(samples), to_unit(degraded[:, 0]), filtered[:, 0])
     with replacing(folder / "curves.csv") as curves:
-        shutil.copyfile(_existing(layout.curves(model_id), "fit"), curves)
+        shutil.copyfile(made_by(layout.curves(model_id), "fit"), curves)
     write_json(layout.metrics(model_id), metrics)
     return metrics
 
 
-def _provenance(layout: Layout) -> dict[str, Any]:
-    provenance: dict[str, Any] = json.loads(_existing(layout.provenance, "fetch").read_text("utf-8"))
-    return provenance
-
-
 def _corpus_line(provenance: dict[str, Any]) -> str:
     return f"corpus {provenance['corpus']}, labels {provenance['label_kind']}"
-
-
-def _existing(path: Path, command: str) -> Path:
-    if not path.is_file():
-        raise UserError(f"no {path}: run `vmaf-train {command}` (or `dvc repro`) first")
-    return path

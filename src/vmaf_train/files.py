@@ -96,6 +96,23 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value))
 
 
+def made_by(path: Path, command: str) -> Path:
+    """Return `path`, a file that the command `vmaf-train <command>` writes.
+
+    Raises:
+        UserError: it is not there; the text names the command.
+    """
+    if not path.is_file():
+        raise UserError(f"no {path}: run `vmaf-train {command}` (or `dvc repro`) first")
+    return path
+
+
+def read_json(path: Path, command: str) -> dict[str, Any]:
+    """Read a JSON object that `command` writes; errors as in `made_by`."""
+    value: dict[str, Any] = json.loads(made_by(path, command).read_text("utf-8"))
+    return value
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes, read in 1 MiB pieces."""
     with open(path, "rb") as handle:

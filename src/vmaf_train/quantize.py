@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import replacing_folder, write_bytes, write_json
+from vmaf_train.files import made_by, replacing_folder, write_bytes, write_json
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
@@ -41,7 +41,7 @@ def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     """
     section = params.model(model_id)
     array = "luma" if section.kind == "nr" else "degraded"
-    source = layout.onnx(model_id)
+    source = made_by(layout.onnx(model_id), f"export {model_id}")
     train, test = split_rows(layout, "train"), split_rows(layout, "test")
     chosen = train.iloc[np.unique(np.linspace(0, len(train) - 1, CALIBRATION_FRAMES).astype(int))]
     name = f"{model_id}.int8.onnx"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmaf_train.cards import card, readme_block, with_block
 from vmaf_train.errors import UserError
-from vmaf_train.files import json_text, replacing, sha256_bytes, sha256_file, write_text
+from vmaf_train.files import json_text, made_by, read_json, replacing, sha256_bytes, sha256_file, write_text
 from vmaf_train.graph import GraphFacts, check_graph, macs
 from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
@@ -33,7 +32,7 @@ from vmaf_train.split import SPLITS
 from vmaf_train.tables import read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 LICENCE = "BSD-2-Clause-Patent"
 LIBRARIES = ("lightning", "numpy", "onnx", "onnxruntime", "torch")
@@ -61,10 +60,10 @@ def register(params: Params, layout: Layout) -> None:
     Raises:
         UserError: a model, its metrics or its int8 report is missing, or a file breaks the contract.
     """
-    corpus = _json(layout.provenance, "fetch")
+    corpus = read_json(layout.provenance, "fetch")
     counts = Counter(read_table(layout.split, stage="split")["split"])
     made_from = {
-        "manifest": _sha256(layout.manifest, "manifest-scan"),
+        "manifest": sha256_file(made_by(layout.manifest, "manifest-scan")),
         "frames": _frames_sha256(layout),
         "sources": sources_sha256("fit", "export"),
     }
@@ -99,11 +98,11 @@ def _build(
     section = params.model(model)
     kind = Kind.from_label(section.kind)
     path = layout.onnx(model)
-    sha256 = _sha256(path, f"export {model}")
+    sha256 = sha256_file(made_by(path, f"export {model}"))
     data = path.read_bytes()
     facts = check_graph(data, name=onnx_name(model))
-    report = _json(layout.int8(model) / "report.json", f"quantize {model}")
-    metrics = _json(layout.metrics(model), f"eval {model}")
+    report = read_json(layout.int8(model) / "report.json", f"quantize {model}")
+    metrics = read_json(layout.metrics(model), f"eval {model}")
     is_nr = kind is Kind.NR
     sidecar = Sidecar(
         name=model,
@@ -144,7 +143,9 @@ def _entry(one: _Built, params: Params, layout: Layout, earlier: dict[str, Entry
         provenance=sidecar.provenance,
         quant_mode="static_qdq" if ships else "fp32",
         int8_file=int8_name(model) if ships else None,
-        int8_sha256=_sha256(layout.int8(model) / int8_name(model), f"quantize {model}") if ships else None,
+        int8_sha256=sha256_file(made_by(layout.int8(model) / int8_name(model), f"quantize {model}"))
+        if ships
+        else None,
         quant_accuracy_budget_plcc=params.model(model).quant_accuracy_budget_plcc,
         sigstore_bundle=None,
     )
@@ -198,17 +199,5 @@ def _versions() -> dict[str, str]:
 
 def _frames_sha256(layout: Layout) -> str:
     names = ("luma.npy", "degraded.npy", "mos.parquet", "pairs.parquet")
-    lines = [f"{_sha256(layout.frames / name, 'frames')}  {name}\n" for name in names]
+    lines = [f"{sha256_file(made_by(layout.frames / name, 'frames'))}  {name}\n" for name in names]
     return sha256_bytes("".join(lines).encode())
-
-
-def _sha256(path: Path, command: str) -> str:
-    if not path.is_file():
-        raise UserError(f"no {path}: run `vmaf-train {command}` (or `dvc repro`) first")
-    return sha256_file(path)
-
-
-def _json(path: Path, command: str) -> dict[str, Any]:
-    _sha256(path, command)
-    value: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return value

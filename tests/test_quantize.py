@@ -1,0 +1,89 @@
+"""Quantize: static QDQ, allowed operators, inside the budget or refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tiny_repository import make_repository
+from torch import nn
+
+from vmaf_train.checkpoint import save_checkpoint
+from vmaf_train.errors import UserError
+from vmaf_train.export import export
+from vmaf_train.graph import check_graph
+from vmaf_train.layout import Layout
+from vmaf_train.nets import build
+from vmaf_train.onnx_frames import run_onnx
+from vmaf_train.params import Params
+from vmaf_train.quantize import quantize
+
+Make = Callable[..., Params]
+FILTER = "learned_filter_v1"
+
+
+def trained(make_params: Make, layout: Layout, std: float, **changes: object) -> Params:
+    """A repository whose filter's weights are random with the given spread."""
+    params = make_params(models=[FILTER], frames__size=64, **changes)
+    make_repository(layout, params)
+    torch.manual_seed(0)
+    net = build(params.model(FILTER))
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=std)
+    save_checkpoint(layout.checkpoint(FILTER), params.model(FILTER), net.state_dict())
+    export(FILTER, params, layout)
+    return params
+
+
+def test_the_twin_is_static_qdq_at_the_same_contract(make_params: Make, layout: Layout) -> None:
+    report = quantize(FILTER, trained(make_params, layout, 0.03), layout)
+    data = (layout.int8(FILTER) / f"{FILTER}.int8.onnx").read_bytes()
+    facts = check_graph(data, name="int8")
+    assert (facts.opset, facts.input.text) == (17, "degraded [batch, 1, height, width]")
+    assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= set(facts.operators)
+    assert not {"ConvInteger", "QLinearConv", "DynamicQuantizeLinear"} & set(facts.operators)
+    assert [entry.domain for entry in onnx.load_model_from_string(data).opset_import] == [""]
+    assert json.loads((layout.int8(FILTER) / "report.json").read_text()) == report
+
+
+def test_the_twin_answers_nearly_as_the_float_model(make_params: Make, layout: Layout) -> None:
+    quantize(FILTER, trained(make_params, layout, 0.03), layout)
+    frames = np.load(layout.frames / "degraded.npy")[:4, None]
+    exact = run_onnx(layout.onnx(FILTER).read_bytes(), frames)
+    rounded = run_onnx((layout.int8(FILTER) / f"{FILTER}.int8.onnx").read_bytes(), frames)
+    assert np.abs(exact - rounded).max() > 0
+    assert np.abs(exact - rounded).mean() < 0.02
+
+
+def test_a_model_over_its_budget_may_not_ship(make_params: Make, layout: Layout) -> None:
+    params = trained(
+        make_params,
+        layout,
+        0.08,
+        learned_filter_v1__quantize=True,
+        learned_filter_v1__quant_accuracy_budget_plcc=0.0,
+    )
+    with pytest.raises(UserError, match=r"learned_filter_v1 loses .* PLCC as int8, more than"):
+        quantize(FILTER, params, layout)
+    assert not layout.int8(FILTER).exists()
+
+
+def test_quantizing_twice_gives_the_same_bytes(make_params: Make, layout: Layout) -> None:
+    params = trained(make_params, layout, 0.03)
+    path = layout.int8(FILTER) / f"{FILTER}.int8.onnx"
+    quantize(FILTER, params, layout)
+    first = path.read_bytes()
+    quantize(FILTER, params, layout)
+    assert path.read_bytes() == first
+
+
+def test_no_float_model_names_the_command_to_run(make_params: Make, tmp_path: Path) -> None:
+    params = make_params(models=[FILTER], frames__size=64)
+    make_repository(Layout(tmp_path), params)
+    with pytest.raises(UserError, match="vmaf-train export learned_filter_v1"):
+        quantize(FILTER, params, Layout(tmp_path))

@@ -1,0 +1,150 @@
+"""Export, quantize, eval and register on a tiny repository: what each leaves, and that it agrees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_repository import make_repository
+
+from vmaf_train.cards import BEGIN, END
+from vmaf_train.errors import UserError
+from vmaf_train.eval import eval_model
+from vmaf_train.export import export
+from vmaf_train.files import sha256_bytes, sha256_file
+from vmaf_train.layout import Layout
+from vmaf_train.params import Params
+from vmaf_train.quantize import quantize
+from vmaf_train.register import register
+from vmaf_train.registry import read_registry
+from vmaf_train.sidecar import read_sidecar
+
+Make = Callable[..., Params]
+
+
+@pytest.fixture(scope="module")
+def built(make_params: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Layout]:
+    params, layout = make_params(), Layout(tmp_path_factory.mktemp("repository"))
+    make_repository(layout, params)
+    (layout.root / "README.md").write_text(f"# Ours\n\n{BEGIN}\n\nold\n\n{END}\n\nThe end.\n")
+    for model in params.models:
+        export(model, params, layout)
+        quantize(model, params, layout)
+        eval_model(model, params, layout)
+    register(params, layout)
+    return params, layout
+
+
+def test_the_registry_pins_every_model_and_its_sidecar(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+    entries = read_registry(layout.models / "registry.json").entries
+    assert [entry.id for entry in entries] == sorted(params.models)
+    for entry in entries:
+        assert entry.sha256 == sha256_file(layout.models / entry.file)
+        assert entry.sidecar_sha256 == sha256_file(layout.models / entry.sidecar)
+        assert entry.kind.label == params.model(entry.id).kind
+        assert (entry.quant_mode, entry.int8_file) == ("fp32", None)
+
+
+def test_a_sidecar_carries_the_metrics_and_the_split(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+    for model in params.models:
+        sidecar = read_sidecar(layout.models / f"{model}.json")
+        metrics = json.loads(layout.metrics(model).read_text())
+        assert sidecar.metrics == {"val": metrics["val"], "test": metrics["test"]}
+        assert sum(sidecar.split_counts.values()) == 30
+        assert (sidecar.corpus, sidecar.label_kind) == ("synthetic", "vmaf-proxy")
+
+
+def test_the_client_meets_the_name_first(built: tuple[Params, Layout]) -> None:
+    _, layout = built
+    text = (layout.models / "nr_metric_v1.json").read_text()
+    assert text.startswith('{\n  "name": "nr_metric_v1",')
+    assert "quant_mode" not in text
+
+
+def test_metrics_stand_beside_their_baselines(built: tuple[Params, Layout]) -> None:
+    _, layout = built
+    nr = json.loads(layout.metrics("nr_metric_v1").read_text())["test"]
+    assert {"n", "mse", "rmse", "plcc", "srocc", "krocc", "mean_predictor_mse"} == set(nr)
+    fidelity = json.loads(layout.metrics("learned_filter_v1").read_text())["val"]
+    # an untrained filter returns its input, so it does as well as doing nothing
+    assert fidelity["l1"] == pytest.approx(fidelity["do_nothing_l1"], rel=1e-4)
+    assert fidelity["psnr"] == pytest.approx(fidelity["do_nothing_psnr"], rel=1e-4)
+
+
+def test_pictures_and_curves_lie_where_dvc_looks(built: tuple[Params, Layout]) -> None:
+    _, layout = built
+    assert sorted(path.name for path in layout.plots("nr_metric_v1").iterdir()) == [
+        "curves.csv",
+        "predicted_mos.png",
+    ]
+    assert sorted(path.name for path in layout.plots("learned_filter_v1").iterdir()) == [
+        "curves.csv",
+        "filtered.png",
+    ]
+
+
+def test_a_card_says_what_the_labels_are(built: tuple[Params, Layout]) -> None:
+    _, layout = built
+    text = layout.card("nr_metric_v1").read_text()
+    assert "**No person rated these clips**" in text
+    assert "`frame [batch, 1, 224, 224]`" in text
+    assert "mean of the training MOS" in text
+
+
+def test_the_readme_table_is_renewed_between_its_markers(built: tuple[Params, Layout]) -> None:
+    _, layout = built
+    text = (layout.root / "README.md").read_text()
+    assert text.startswith("# Ours\n\n" + BEGIN)
+    assert text.endswith(END + "\n\nThe end.\n")
+    assert "old" not in text
+    assert "| learned_filter_v1 | test |" in text
+
+
+def test_registering_again_changes_no_byte(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+
+    def hashes() -> dict[Path, str]:
+        folders = (layout.models, layout.root / "docs", layout.root / "metrics")
+        return {path: sha256_file(path) for top in folders for path in top.rglob("*") if path.is_file()}
+
+    before = hashes()
+    for model in params.models:
+        export(model, params, layout)
+        quantize(model, params, layout)
+        eval_model(model, params, layout)
+    register(params, layout)
+    assert hashes() == before
+
+
+def test_a_model_that_ships_int8_is_registered_with_it(make_params: Make, tmp_path: Path) -> None:
+    params = make_params(
+        models=["learned_filter_v1"],
+        frames__size=64,
+        learned_filter_v1__quantize=True,
+        learned_filter_v1__quant_accuracy_budget_plcc=0.5,
+    )
+    layout = Layout(tmp_path)
+    make_repository(layout, params)
+    export("learned_filter_v1", params, layout)
+    quantize("learned_filter_v1", params, layout)
+    eval_model("learned_filter_v1", params, layout)
+    register(params, layout)
+    (entry,) = read_registry(layout.models / "registry.json").entries
+    data = (layout.models / "learned_filter_v1.int8.onnx").read_bytes()
+    assert (entry.quant_mode, entry.int8_sha256) == ("static_qdq", sha256_bytes(data))
+    assert read_sidecar(layout.models / "learned_filter_v1.json").quant_mode == "static_qdq"
+
+
+def test_missing_metrics_name_the_command_to_run(make_params: Make, layout: Layout) -> None:
+    params = make_params()
+    make_repository(layout, params)
+    for model in params.models:
+        export(model, params, layout)
+        quantize(model, params, layout)
+    with pytest.raises(UserError, match=r"metrics/nr_metric_v1\.json: run `vmaf-train eval nr_metric_v1`"):
+        register(params, layout)
+    assert not (layout.models / "registry.json").exists()
