@@ -16,6 +16,7 @@ from vmaf_train.bounds import check_bounds
 from vmaf_train.errors import UserError
 from vmaf_train.operators import STANDARD_DOMAINS, check_operators
 from vmaf_train.tensors import check_tensors
+from vmaf_train.wire import check_fields
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -141,6 +142,7 @@ def _parse(data: bytes, name: str) -> ModelProto:
         raise UserError(f"{name}: {len(data)} bytes, more than the cap of {MAX_BYTES} (50 MiB)")
     if data[4:8] == b"ORTM":
         raise UserError(f"{name}: bytes of an ONNX Runtime flatbuffer, not an ONNX file; export it as ONNX")
+    check_fields(data, name=name)
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError as error:

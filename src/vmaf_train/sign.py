@@ -127,7 +127,8 @@ def verifying_config(verifier: Verifier) -> Any:
             return config.use_elliptic_key_verifier(public_key=_key_file(verifier.key))
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{verifier.key}: not an elliptic-curve public key in PEM form ({_one_line(error)}); make it with "
+                f"{verifier.key}: not an elliptic-curve public key in PEM form "
+                f"({_one_line(error)}); make it with "
                 "`openssl ec -in key.pem -pubout -out pub.pem`"
             ) from error
     if verifier.key is None and verifier.identity and verifier.issuer:
