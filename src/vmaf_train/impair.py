@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from vmaf_train.scenes import Frames, add_grain
 # codec -> encoder settings (one thread, nothing of the machine in the file), then the name of the
 # quality setting and its values from the best to the worst rung of the ladder
 CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
-    "x264": ({"vcodec": "libx264", "preset": "veryfast"}, "crf", 14, 46),
+    "x264": ({"vcodec": "libx264", "preset": "veryfast"}, "crf", 16, 46),
     "x265": (
         {
             "vcodec": "libx265",
@@ -28,17 +29,18 @@ CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
             "x265-params": "log-level=error:pools=none:frame-threads=1:info=0",
         },
         "crf",
-        14,
-        46,
+        16,
+        50,
     ),
-    "vp9": ({"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 6, "b:v": 0}, "crf", 16, 63),
-    "av1": ({"vcodec": "libsvtav1", "preset": 10, "svtav1-params": "lp=1"}, "crf", 18, 63),
+    "vp9": ({"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "b:v": 0}, "crf", 32, 63),
+    "av1": ({"vcodec": "libsvtav1", "preset": 11, "svtav1-params": "lp=1"}, "crf", 32, 63),
     "mpeg4": ({"vcodec": "mpeg4"}, "q:v", 2, 31),
 }
 # VMAF of LOW_VMAF and below is MOS 1, of 100 is MOS 5
 LOW_VMAF = 20.0
-DAMAGES = ("none", "defocus", "motion", "exposure", "noise", "resize")
-DAMAGE_ODDS = (0.40, 0.14, 0.06, 0.06, 0.14, 0.20)
+VMAF_MODEL = "vmaf_v0.6.1"
+CODEC_ODDS = {"x264": 0.42, "x265": 0.2, "vp9": 0.13, "av1": 0.1, "mpeg4": 0.15}
+DAMAGE_ODDS = {"none": 0.4, "defocus": 0.14, "motion": 0.06, "exposure": 0.05, "noise": 0.15, "resize": 0.2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,38 +63,96 @@ class Impairment:
     enlarged: bool = False
 
 
-def draw_ladder(rng: np.random.Generator, variants: int) -> list[Impairment]:
-    """Draw the impairments of one scene: the first nearly invisible, the others over a wide ladder."""
-    light = str(rng.choice(["x264", "x265"]))
-    ladder = [Impairment(codec=light, quality=int(rng.integers(14, 21)))]
-    # one rung each, so that the clips of a scene differ
-    rungs = rng.permutation(variants - 1) + rng.random(variants - 1)
-    ladder += [_draw(rng, float(rung) / (variants - 1)) for rung in rungs]
-    return ladder
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A family of impairments, from weak to strong, and the VMAF wanted of it.
+
+    `coding` is the encoder's part in the damage, 0..1; `factor` 1 resizes nothing.
+    """
+
+    target: float
+    codec: str
+    damages: frozenset[str]
+    coding: float
+    angle: float
+    brighter: bool
+    factor: float
+    enlarged: bool
+
+    def at(self, strength: float) -> Impairment:
+        """The impairment of one strength, 0..1."""
+        _, _, best, worst = CODECS[self.codec]
+        exposure = (0.05 + 0.5 * strength) * (1 if self.brighter else -1)
+        return Impairment(
+            codec=self.codec,
+            quality=round(best + (worst - best) * strength * self.coding),
+            defocus=round(0.4 + 2.4 * strength, 3) if "defocus" in self.damages else 0.0,
+            motion=round(2 + 14 * strength) if "motion" in self.damages else 0,
+            angle=round(self.angle, 3),
+            gain=round(float(np.exp(exposure)), 3) if "exposure" in self.damages else 1.0,
+            noise=round(1 + 35 * strength, 3) if "noise" in self.damages else 0.0,
+            factor=self.factor,
+            enlarged=self.enlarged,
+        )
 
 
-def _draw(rng: np.random.Generator, strength: float) -> Impairment:
-    """Draw one impairment; `strength` 0..1 is how bad it may be."""
-    codec = str(rng.choice(list(CODECS), p=[0.42, 0.2, 0.13, 0.1, 0.15]))
-    damage = {str(rng.choice(DAMAGES, p=DAMAGE_ODDS))}
+def draw_plans(rng: np.random.Generator, variants: int) -> list[Impairment | Plan]:
+    """Draw what is done to one scene: a nearly invisible impairment, then plans over a wide ladder.
+
+    Each plan has a rung of its own between VMAF 20 and 100, so the clips of a scene differ; and a
+    wanted VMAF, not a drawn CRF, keeps what a scene shows from telling its score.
+    """
+    light = Impairment(codec=str(rng.choice(["x264", "x265"])), quality=int(rng.integers(13, 27)))
+    rungs = (rng.permutation(variants - 1) + rng.random(variants - 1)) / max(variants - 1, 1)
+    return [light, *(_draw_plan(rng, 96 - 82 * float(rung)) for rung in rungs)]
+
+
+def _draw_plan(rng: np.random.Generator, target: float) -> Plan:
+    damages = {_pick(rng, DAMAGE_ODDS)}
     if rng.random() < 0.2:
-        damage.add(str(rng.choice(DAMAGES[1:])))
-    damage.discard("none")
-    # what the encoder adds when something else already hurts
-    coding = strength if not damage else strength * rng.random()
-    factors = [1.5, 2.0, 3.0] if strength > 0.4 else [1.5, 2.0]
-    _, _, best, worst = CODECS[codec]
-    return Impairment(
+        damages.add(_pick(rng, DAMAGE_ODDS))
+    damages.discard("none")
+    # the worst setting of these is too good for low scores: a smaller picture goes with them
+    codec = _pick(rng, CODEC_ODDS)
+    if codec in ("mpeg4", "vp9", "av1") and not damages and target < 72:
+        damages.add("resize")
+    factors = [1.5, 2.0, 3.0] if target < 75 else [1.5, 2.0]
+    return Plan(
+        target=target,
         codec=codec,
-        quality=round(best + (worst - best) * coding),
-        defocus=0.5 + 3.5 * strength * rng.uniform(0.6, 1) if "defocus" in damage else 0.0,
-        motion=round(2 + 14 * strength) if "motion" in damage else 0,
+        damages=frozenset(damages),
+        coding=1.0 if damages <= {"resize"} else float(rng.random()),
         angle=rng.uniform(0, np.pi),
-        gain=float(np.exp(rng.choice([-1, 1]) * (0.05 + 0.4 * strength))) if "exposure" in damage else 1.0,
-        noise=2 + 22 * strength if "noise" in damage else 0.0,
-        factor=float(rng.choice(factors)) if "resize" in damage else 1.0,
+        brighter=bool(rng.random() < 0.5),
+        factor=float(rng.choice(factors)) if "resize" in damages else 1.0,
         enlarged=bool(rng.random() < 0.3),
     )
+
+
+def _pick(rng: np.random.Generator, odds: dict[str, float]) -> str:
+    return str(rng.choice(list(odds), p=list(odds.values())))
+
+
+def reach(
+    plan: Plan, measure: Callable[[Impairment], float], *, tolerance: float = 8.0, tries: int = 3
+) -> tuple[Impairment, float]:
+    """Find the strength at which `measure` (VMAF) comes near the plan's target; return the last one tried.
+
+    False position between a weakest impairment, taken for 100, and a strongest, taken for 10.
+    """
+    weak, weak_value, strong, strong_value = 0.0, 100.0, 1.0, 10.0
+    for left in reversed(range(tries)):
+        share = (weak_value - plan.target) / max(weak_value - strong_value, 1.0)
+        strength = weak + (strong - weak) * min(max(share, 0.1), 0.9)
+        impairment = plan.at(strength)
+        value = measure(impairment)
+        if abs(value - plan.target) <= tolerance or not left:
+            break
+        if value > plan.target:
+            weak, weak_value = strength, value
+        else:
+            strong, strong_value = strength, value
+    return impairment, value
 
 
 def damage(clip: Frames, impairment: Impairment, rng: np.random.Generator) -> Frames:
@@ -165,28 +225,16 @@ def _raw_input(clip: Frames, fps: int) -> Any:
 
 
 def vmaf(path: Path, pristine: Frames, fps: int) -> float:
-    """Mean VMAF (libvmaf's default model, 0..100) of a clip against uint8 luma (frames, height, width).
+    """Mean VMAF (0..100) of a clip against uint8 luma (frames, height, width).
 
     A smaller clip is enlarged with bicubic interpolation first, as a player would.
 
     Raises:
-        UserError: ffmpeg cannot read the clip, or the clip has no frame.
+        UserError: ffmpeg cannot read the clip, or the clip has fewer frames.
     """
     import ffmpeg
 
-    height, width = pristine.shape[1:]
-    with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-        log = Path(folder) / "vmaf.json"
-        # numbered anew: containers round time stamps, and libvmaf pairs frames by them
-        shown = ffmpeg.input(str(path), threads=1).filter("scale", width, height, flags="bicubic+bitexact")
-        pair = [_renumbered(shown, fps), _renumbered(_raw_input(pristine, fps), fps)]
-        measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), log_fmt="json", n_threads=1)
-        run_ffmpeg(
-            ffmpeg.output(measured, "pipe:", format="null"),
-            what=f"measuring VMAF of {path.name}",
-            data=yuv420(pristine),
-        )
-        report = json.loads(log.read_text())
+    report = _vmaf_report(ffmpeg.input(str(path), threads=1), pristine, fps, f"measuring VMAF of {path.name}")
     if len(report["frames"]) != len(pristine):
         raise UserError(
             f"measuring VMAF of {path.name}: {len(report['frames'])} frames of {len(pristine)}; "
@@ -195,7 +243,32 @@ def vmaf(path: Path, pristine: Frames, fps: int) -> float:
     return float(report["pooled_metrics"]["vmaf"]["mean"])
 
 
+def libvmaf_version() -> str:
+    """What libvmaf calls its version in its reports."""
+    import ffmpeg
+
+    grey = ffmpeg.input("color=gray:s=64x64:r=1:d=1", format="lavfi").filter("format", "yuv420p")
+    report = _vmaf_report(grey, np.full((1, 64, 64), 126, np.uint8), 1, "asking libvmaf for its version")
+    return str(report["version"])
+
+
+def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str) -> dict[str, Any]:
+    import ffmpeg
+
+    height, width = pristine.shape[1:]
+    with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+        log = Path(folder) / "vmaf.json"
+        enlarged = shown.filter("scale", width, height, flags="bicubic+bitexact")
+        pair = [_renumbered(enlarged, fps), _renumbered(_raw_input(pristine, fps), fps)]
+        options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1}
+        measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
+        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=yuv420(pristine))
+        report: dict[str, Any] = json.loads(log.read_text())
+    return report
+
+
 def _renumbered(stream: Any, fps: int) -> Any:
+    # containers round time stamps, and libvmaf pairs frames by them
     return stream.filter("settb", f"1/{fps}").filter("setpts", "N")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,30 +74,54 @@ class Leaf:
     wobble: float = 0.0  # how far the outline follows the texture
     stripes: float = 0.0
     period: float = 8.0  # of the stripes, pixels
+    crossed: bool = False  # stripes both ways: windows, tiles, bricks
     soft: float = 1.0
 
 
 def paint(canvas: Plane, leaf: Leaf, tile: Plane, corner: tuple[int, int]) -> None:
     """Paint one leaf over `canvas` (H, W), in place; `corner` is where its texture starts in `tile`."""
-    cos, sin = np.float32(np.cos(leaf.angle)), np.float32(np.sin(leaf.angle))
-    grow = 1.0 + 2.0 * leaf.wobble
-    diagonal = leaf.shape == 1
-    reach_x = grow * (
-        abs(cos) * leaf.a + abs(sin) * leaf.b if diagonal else np.hypot(cos * leaf.a, sin * leaf.b)
-    )
-    reach_y = grow * (
-        abs(sin) * leaf.a + abs(cos) * leaf.b if diagonal else np.hypot(sin * leaf.a, cos * leaf.b)
-    )
-    x0, x1 = (
-        max(0, int(leaf.x - reach_x - leaf.soft)),
-        min(canvas.shape[1], int(leaf.x + reach_x + leaf.soft) + 2),
-    )
-    y0, y1 = (
-        max(0, int(leaf.y - reach_y - leaf.soft)),
-        min(canvas.shape[0], int(leaf.y + reach_y + leaf.soft) + 2),
-    )
-    if x0 >= x1 or y0 >= y1:
+    found = _window(canvas, leaf, leaf.soft)
+    if found is None:
         return
+    window, u, v, distance = found
+    value = np.float32(leaf.slope_u) * u + np.float32(leaf.slope_v) * v + np.float32(leaf.luma)
+    if leaf.dome:
+        value += np.float32(leaf.dome) * (np.float32(0.5) - np.minimum(distance, 1) ** 2)
+    if leaf.texture or leaf.wobble:
+        piece = crop_tile(tile, *corner, *window.shape)
+        value += np.float32(leaf.texture) * piece
+        distance += np.float32(leaf.wobble) * np.maximum(piece, -1.5)
+    if leaf.stripes:
+        wave = np.sin(u * np.float32(2 * np.pi * leaf.a / leaf.period))
+        if leaf.crossed:
+            wave = np.maximum(wave, np.sin(v * np.float32(2 * np.pi * leaf.b / leaf.period)))
+        value += np.float32(leaf.stripes) * np.clip(4 * wave, -1, 1)
+    alpha = np.clip((1 - distance) * np.float32(min(leaf.a, leaf.b) / leaf.soft) + np.float32(0.5), 0, 1)
+    window += alpha * (value - window)
+
+
+def paint_shadow(canvas: Plane, leaf: Leaf, depth: float) -> None:
+    """Darken `canvas` by the fraction `depth` around and below where `leaf` will lie."""
+    offset = 0.25 * min(leaf.a, leaf.b)
+    found = _window(canvas, replace(leaf, y=leaf.y + offset, x=leaf.x + 0.5 * offset), 4 * offset)
+    if found is not None:
+        window, _, _, distance = found
+        window *= 1 - np.float32(depth) * np.clip(2 * (np.float32(1.25) - distance), 0, 1)
+
+
+def _window(canvas: Plane, leaf: Leaf, border: float) -> tuple[Plane, Plane, Plane, Plane] | None:
+    """The part of `canvas` a leaf touches; there, its own two coordinates and the distance (1: the edge)."""
+    cos, sin = np.float32(np.cos(leaf.angle)), np.float32(np.sin(leaf.angle))
+    reach = np.array([[abs(sin) * leaf.a, abs(cos) * leaf.b], [abs(cos) * leaf.a, abs(sin) * leaf.b]])
+    # a rectangle reaches to its corner, the others less far
+    reach_y, reach_x = (reach.sum(1) if leaf.shape == 1 else np.hypot(reach[:, 0], reach[:, 1])) * (
+        1 + 1.5 * leaf.wobble
+    ) + border
+    height, width = canvas.shape
+    x0, x1 = max(0, int(leaf.x - reach_x)), min(width, int(leaf.x + reach_x) + 2)
+    y0, y1 = max(0, int(leaf.y - reach_y)), min(height, int(leaf.y + reach_y) + 2)
+    if x0 >= x1 or y0 >= y1:
+        return None
     dx = np.arange(x0, x1, dtype=np.float32) - np.float32(leaf.x)
     dy = (np.arange(y0, y1, dtype=np.float32) - np.float32(leaf.y))[:, None]
     u = dx * (cos / np.float32(leaf.a)) + dy * (sin / np.float32(leaf.a))
@@ -108,20 +132,7 @@ def paint(canvas: Plane, leaf: Leaf, tile: Plane, corner: tuple[int, int]) -> No
         distance = np.maximum(np.abs(u), np.abs(v))
     else:
         distance = np.abs(u) + np.abs(v)
-    value = np.float32(leaf.slope_u) * u + np.float32(leaf.slope_v) * v + np.float32(leaf.luma)
-    if leaf.dome:
-        value += np.float32(leaf.dome) * (np.float32(0.5) - np.minimum(distance, 1) ** 2)
-    if leaf.texture or leaf.wobble:
-        piece = crop_tile(tile, *corner, y1 - y0, x1 - x0)
-        value += np.float32(leaf.texture) * piece
-        if leaf.wobble:
-            distance += np.float32(leaf.wobble) * piece
-    if leaf.stripes:
-        phase = u * np.float32(2 * np.pi * leaf.a / leaf.period)
-        value += np.float32(leaf.stripes) * np.clip(3 * np.sin(phase), -1, 1)
-    alpha = np.clip((1 - distance) * np.float32(min(leaf.a, leaf.b) / leaf.soft) + np.float32(0.5), 0, 1)
-    target = canvas[y0:y1, x0:x1]
-    target += alpha * (value - target)
+    return canvas[y0:y1, x0:x1], u, v, distance
 
 
 def write_text(canvas: Plane, rng: np.random.Generator, size: int, luma: float) -> None:
@@ -141,7 +152,13 @@ def write_text(canvas: Plane, rng: np.random.Generator, size: int, luma: float) 
     canvas += alpha * (np.float32(luma) - canvas)
 
 
+def as_bytes(canvas: Plane) -> NDArray[np.uint8]:
+    """A plane of 0..1 as 8-bit codes 0..255."""
+    codes: NDArray[np.uint8] = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return codes
+
+
 def blurred(canvas: Plane, sigma: float) -> Plane:
-    """Gaussian blur of a plane whose values lie in 0..1, at 8 bits (a background out of focus)."""
-    image = Image.fromarray((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), dtype=np.float32) / np.float32(255)
+    """Gaussian blur of a plane whose values lie in 0..1, at 8 bits (what is out of focus)."""
+    image = Image.fromarray(as_bytes(canvas)).filter(ImageFilter.GaussianBlur(sigma))
+    return np.asarray(image, dtype=np.float32) / np.float32(255)

@@ -1,33 +1,66 @@
 """Rendered scenes: from a name and a seed to luma frames, the same bytes each time.
 
-A scene is one large canvas of dead leaves, sky, skin, text and blur, over which a camera moves.
+A scene is a large canvas (sky, ground, groups of leaves that look alike, rounded bodies, text) and a
+nearer layer that moves apart from it; a camera moves over both.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from vmaf_train.leaves import Leaf, Plane, blurred, noise_tile, paint, seeded, stretched, write_text
+from vmaf_train.leaves import (
+    TILE,
+    Leaf,
+    Plane,
+    as_bytes,
+    blurred,
+    noise_tile,
+    paint,
+    paint_shadow,
+    seeded,
+    stretched,
+    write_text,
+)
 
 Frames = NDArray[np.uint8]
 MARGIN = 1.15  # canvas beyond the frame, for the camera's path
-FINE = 1.25  # canvas pixels a frame pixel: the camera's shrinking removes the jagged edges
+FINE = 1.25  # canvas pixels a frame pixel: the camera's shrinking removes jagged edges
 LOW, HIGH = 16, 235  # limited range, as video is coded
 
 
 def render_clip(name: str, seed: int, width: int, height: int, frames: int) -> Frames:
     """Render a pristine clip: uint8 luma (frames, height, width), nearly all of it in 16..235."""
     rng = seeded(seed, "scene", name)
-    canvas = _canvas(rng, int(width * MARGIN * FINE), int(height * MARGIN * FINE))
-    clip = camera(Image.fromarray(canvas), rng, width, height, frames)
-    grain = float(rng.choice([0.0, 0.4, 0.8, 1.5, 2.5]))
-    return add_grain(clip, grain, rng)
+    unit = FINE * width / 960  # canvas pixels of one pixel of a 960 wide frame
+    shape = (int(height * MARGIN * FINE), int(width * MARGIN * FINE))
+    tiles = [
+        noise_tile(rng, rng.uniform(0.9, 1.3)),
+        noise_tile(rng, rng.uniform(1.4, 1.9)),
+        noise_tile(rng, rng.uniform(1.0, 1.5), rng.uniform(3, 20), rng.uniform(0, np.pi)),
+    ]
+    canvas = _background(rng, tiles, *shape)
+    _fill(canvas, rng, tiles, unit)
+    scale, shift = _exposure(canvas, rng)
+    picture = Image.fromarray(_coded(canvas * scale + shift))
+    clip = camera(picture, rng, width, height, frames)
+    if rng.random() < 0.5:
+        near, mask = _near_layer(rng, tiles, *shape, unit)
+        front = Image.fromarray(_coded(near * scale + shift))
+        moved = rng.bit_generator.state
+        clip_front = camera(front, rng, width, height, frames)
+        # the same path for the layer and for its mask
+        rng.bit_generator.state = moved
+        weight = camera(Image.fromarray(as_bytes(mask)), rng, width, height, frames) * np.float32(1 / 255)
+        clip = (clip + weight * (clip_front.astype(np.float32) - clip) + np.float32(0.5)).astype(np.uint8)
+    return _lens(clip, rng)
 
 
 def render_still(name: str, seed: int, width: int, height: int) -> Frames:
-    """The first frame of `render_clip`: uint8 luma (height, width)."""
+    """One frame of a scene: uint8 luma (height, width)."""
     still: Frames = render_clip(name, seed, width, height, 1)[0]
     return still
 
@@ -44,141 +77,201 @@ def camera(picture: Image.Image, rng: np.random.Generator, width: int, height: i
     shake = float(rng.choice([0.0, 0.0, 0.3, 1.0])) * crop
     clip = np.empty((frames, height, width), np.uint8)
     for index in range(frames):
-        scale = crop * (1 - zoom * index)
-        size = np.array([width, height]) * scale
+        size = np.array([width, height]) * crop * (1 - zoom * index)
         spare = np.array([picture.width, picture.height]) - size
-        corner = np.clip(
-            place + step * index + shake * rng.standard_normal(2) + 0.5 * (room - spare), 0, spare
-        )
+        wanted = place + step * index + shake * rng.standard_normal(2) + 0.5 * (spare - room)
+        corner = np.clip(wanted, 0, spare)
         box = (corner[0], corner[1], corner[0] + size[0], corner[1] + size[1])
         clip[index] = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
     return clip
 
 
 def add_grain(clip: Frames, sigma: float, rng: np.random.Generator) -> Frames:
-    """Add sensor noise, `sigma` code values in the shadows and somewhat less in the lights."""
+    """Add sensor noise, `sigma` code values at mid luma, more in the shadows and less in the lights."""
     if sigma <= 0:
         return clip
     noise = rng.standard_normal(clip.shape, dtype=np.float32) * np.float32(sigma)
-    noise *= 1.2 - clip * np.float32(0.6 / 255)
+    noise *= np.float32(1.3) - clip * np.float32(0.6 / 255)
     noisy: Frames = np.clip(clip + noise + np.float32(0.5), 0, 255).astype(np.uint8)
     return noisy
 
 
-def _canvas(rng: np.random.Generator, width: int, height: int) -> Frames:
-    unit = width / (960 * MARGIN * FINE)  # one pixel of a 960 wide frame
-    tiles = [
-        noise_tile(rng, rng.uniform(0.9, 1.3)),
-        noise_tile(rng, rng.uniform(1.3, 1.8)),
-        noise_tile(rng, rng.uniform(1.0, 1.5), rng.uniform(3, 20), rng.uniform(0, np.pi)),
-    ]
-    canvas = _background(rng, tiles, width, height)
-    busy = float(np.exp(rng.uniform(np.log(0.04), np.log(1.0))))
-    focus = float(rng.choice([0.0, 0.0, 1.5, 3.0, 6.0, 10.0])) * unit * FINE
-    where = stretched(tiles[1], height, width, float(rng.uniform(2.5, 8))) * rng.uniform(0, 1.5)
-    for depth in range(3):
-        _scatter(canvas, rng, tiles, where, busy / 3, unit * FINE)
-        if depth < 2 and focus:
-            canvas = blurred(canvas, focus / (1 + 2 * depth))
-    if rng.random() < 0.35:
-        _people(canvas, rng, tiles)
-    if rng.random() < 0.3:
-        for _ in range(int(rng.integers(1, 4))):
-            size = int(rng.uniform(9, 40) * unit * FINE)
-            write_text(canvas, rng, max(size, 4), float(rng.choice([0.05, 0.95])))
-    return _tone(canvas, rng)
-
-
-def _background(rng: np.random.Generator, tiles: list[Plane], width: int, height: int) -> Plane:
-    """Sky or wall above, textured ground below."""
+def _background(rng: np.random.Generator, tiles: list[Plane], height: int, width: int) -> Plane:
+    """Sky or wall above, perhaps textured ground below."""
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    canvas = np.float32(rng.uniform(0.25, 0.8)) + np.float32(rng.normal(0, 0.15)) * down
+    canvas = np.float32(rng.uniform(0.3, 0.8)) + np.float32(rng.normal(0, 0.15)) * down
     canvas = canvas + np.float32(rng.normal(0, 0.08)) * across
-    canvas += np.float32(rng.uniform(0, 0.12)) * stretched(tiles[1], height, width, float(rng.uniform(3, 9)))
+    clouds = rng.choice([0.0, 0.02, 0.06, 0.12]) * rng.uniform(0.5, 1)
+    canvas += np.float32(clouds) * stretched(tiles[1], height, width, float(rng.uniform(3, 9)))
     if rng.random() < 0.6:
-        horizon = int(rng.uniform(0.25, 0.9) * height)
-        ground = stretched(tiles[int(rng.integers(3))], height, width, float(rng.uniform(0.8, 3)))
-        level = np.float32(rng.uniform(0.1, 0.7))
-        canvas[horizon:] = level + np.float32(rng.uniform(0.01, 0.12)) * ground[horizon:]
+        horizon = int(rng.uniform(0.2, 0.85) * height)
+        level = np.float32(rng.uniform(0.1, 0.65))
+        contrast = np.float32(np.exp(rng.uniform(np.log(0.01), np.log(0.15))))
+        ground = stretched(tiles[int(rng.integers(3))], height, width, float(rng.uniform(1, 3)))
+        slope = np.float32(rng.normal(0, 0.15)) * np.linspace(0, 1, height - horizon, dtype=np.float32)
+        canvas[horizon:] = level + slope[:, None] + contrast * ground[horizon:]
     return canvas.astype(np.float32)
 
 
-def _scatter(
-    canvas: Plane,
-    rng: np.random.Generator,
-    tiles: list[Plane],
-    where: Plane,
-    cover: float,
-    unit: float,
-) -> None:
-    """Scatter leaves with radius density r^-3 until they would cover `cover` of the canvas."""
+def _fill(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float) -> None:
+    """Groups of leaves from far to near, with the far ones out of focus; then bodies and text."""
+    groups = int(rng.integers(1, 8))
+    focus = float(rng.choice([0.0, 0.0, 0.0, 1.5, 3.0, 6.0])) * unit
+    for depth in range(groups):
+        _group(canvas, rng, tiles, unit, far=1 - depth / groups)
+        if focus and depth in (0, groups // 2) and depth < groups - 1:
+            canvas[:] = blurred(canvas, focus / (1 + depth))
+    if rng.random() < 0.3:
+        for _ in range(int(rng.integers(1, 4))):
+            _body(canvas, rng, tiles)
+    if rng.random() < 0.3:
+        for _ in range(int(rng.integers(1, 4))):
+            size = int(np.exp(rng.uniform(np.log(9), np.log(60))) * unit)
+            write_text(canvas, rng, max(size, 4), float(rng.choice([0.05, 0.95])))
+
+
+def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float, far: float) -> None:
+    """Leaves of one kind around one place: foliage, pebbles, bricks, a crowd, a row of houses.
+
+    The radius has density r^-3 between a smallest and a largest one (Lee, Mumford and Huang).
+    """
     height, width = canvas.shape
-    smallest = float(np.exp(rng.uniform(np.log(2), np.log(9)))) * unit
-    largest = float(rng.uniform(0.08, 0.35)) * width
-    mean_area = 2 * np.pi * smallest**2 * np.log(largest / smallest)
-    count = int(cover * height * width / mean_area) + 3
-    uniform = rng.random(count)
-    radius = (smallest**-2 + uniform * (largest**-2 - smallest**-2)) ** -0.5
-    contrast = rng.uniform(0.05, 0.3)
-    texture = np.exp(rng.uniform(np.log(0.004), np.log(0.12)))
-    shapes = rng.dirichlet([1.5, 1, 0.4])
-    for size in radius:
-        y, x = rng.uniform(0, height), rng.uniform(0, width)
-        if where[int(y), int(x)] < rng.normal(0, 0.3):
-            continue
-        squeeze = rng.uniform(0.25, 1.0)
-        local = canvas[int(y), int(x)]
-        upright = rng.random() < 0.5
-        leaf = Leaf(
+    centre = rng.uniform(0, 1, 2) * (height, width)
+    centre[0] += (0.5 - far) * 0.4 * height  # near things stand lower in the picture
+    reach = np.exp(rng.uniform(np.log(0.08), np.log(1.0), 2)) * (height, width)
+    smallest = float(np.exp(rng.uniform(np.log(1.5), np.log(14)))) * unit
+    largest = smallest * float(np.exp(rng.uniform(np.log(1.5), np.log(40))))
+    largest = min(largest, 0.35 * width)
+    cover = float(np.exp(rng.uniform(np.log(0.1), np.log(2.5))))
+    mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
+    area = min(4 * reach[0] * reach[1], height * width)
+    count = min(int(cover * area / mean_area) + 1, 4000)
+    radius = (smallest**-2 - rng.random(count) * (smallest**-2 - largest**-2)) ** -0.5
+    spread = rng.standard_normal((count, 2)) if rng.random() < 0.6 else rng.uniform(-1.2, 1.2, (count, 2))
+    places = centre + spread * reach
+    angle, straight = rng.uniform(0, np.pi), float(rng.choice([0.02, 0.3, 3.0]))
+    squeeze, palette, contrast = rng.uniform(0.25, 1.0), rng.uniform(0.1, 0.85), rng.uniform(0.02, 0.22)
+    texture = float(np.exp(rng.uniform(np.log(0.003), np.log(0.15))))
+    shape = int(rng.choice(3, p=[0.55, 0.35, 0.1]))
+    if shape == 1 and rng.random() < 0.7:
+        angle = 0.0
+    kind = Leaf(
+        y=0,
+        x=0,
+        a=1,
+        b=1,
+        angle=0,
+        shape=shape,
+        luma=0,
+        dome=float(rng.choice([0.0, 0.1, 0.25])) * rng.normal(),
+        texture=texture,
+        wobble=rng.uniform(0.05, 0.2) if rng.random() < 0.5 else 0.0,
+        stripes=rng.uniform(0.03, 0.2) if rng.random() < 0.15 else 0.0,
+        crossed=bool(rng.random() < 0.5),
+        period=float(np.exp(rng.uniform(np.log(4), np.log(40)))) * unit,
+        soft=rng.uniform(0.9, 2.2) * unit,
+    )
+    tile = tiles[int(rng.integers(len(tiles)))]
+    light = rng.normal(0, 0.08, 2)
+    shadow = float(rng.choice([0.0, 0.25, 0.45]))
+    for size, (y, x) in zip(radius, places, strict=True):
+        thin = np.sqrt(np.clip(squeeze * np.exp(rng.normal(0, 0.15)), 0.1, 1))
+        leaf = replace(
+            kind,
             y=y,
             x=x,
-            a=size / np.sqrt(squeeze),
-            b=max(size * np.sqrt(squeeze), 0.8),
-            angle=(rng.integers(2) * np.pi / 2 + rng.normal(0, 0.03)) if upright else rng.uniform(0, np.pi),
-            shape=int(rng.choice(3, p=shapes)),
-            luma=float(np.clip(0.6 * local + 0.4 * rng.uniform(0.1, 0.9) + contrast * rng.normal(), 0, 1)),
-            slope_u=rng.normal(0, 0.06),
-            slope_v=rng.normal(0, 0.06),
-            dome=rng.normal(0, 0.1),
-            texture=texture * rng.exponential(),
-            wobble=0.12 * rng.random() if rng.random() < 0.5 else 0.0,
-            stripes=rng.uniform(0.03, 0.2) if rng.random() < 0.08 else 0.0,
-            period=rng.uniform(4, 24) * unit,
-            soft=float(rng.uniform(1.0, 2.5)) * unit,
+            a=size / thin,
+            b=max(size * thin, 0.8),
+            angle=angle + straight * rng.normal(),
+            luma=palette + contrast * rng.normal(),
+            slope_u=light[0] + 0.04 * rng.normal(),
+            slope_v=light[1] + 0.04 * rng.normal(),
         )
-        paint(canvas, leaf, tiles[int(rng.integers(3))], (int(rng.integers(512)), int(rng.integers(512))))
+        if shadow and size > 5 * unit:
+            paint_shadow(canvas, leaf, shadow)
+        paint(canvas, leaf, tile, (int(rng.integers(TILE)), int(rng.integers(TILE))))
 
 
-def _people(canvas: Plane, rng: np.random.Generator, tiles: list[Plane]) -> None:
-    """Large smooth rounded bodies: skin, cloth, balls."""
+def _body(canvas: Plane, rng: np.random.Generator, tiles: list[Plane]) -> None:
+    """A large smooth rounded body: skin, cloth, a ball."""
     height, width = canvas.shape
-    for _ in range(int(rng.integers(1, 4))):
-        size = rng.uniform(0.08, 0.3) * height
+    size = rng.uniform(0.08, 0.3) * height
+    leaf = Leaf(
+        y=rng.uniform(0.3, 1.0) * height,
+        x=rng.uniform(0.1, 0.9) * width,
+        a=size * rng.uniform(1, 2),
+        b=size,
+        angle=np.pi / 2 + rng.normal(0, 0.4),
+        shape=0,
+        luma=rng.uniform(0.2, 0.75),
+        slope_u=rng.normal(0, 0.12),
+        slope_v=rng.normal(0, 0.12),
+        dome=rng.uniform(0.02, 0.25),
+        texture=rng.uniform(0, 0.02),
+        wobble=rng.uniform(0, 0.08),
+        soft=rng.uniform(1.5, 5),
+    )
+    paint_shadow(canvas, leaf, 0.3)
+    paint(canvas, leaf, tiles[1], (int(rng.integers(TILE)), int(rng.integers(TILE))))
+
+
+def _near_layer(
+    rng: np.random.Generator, tiles: list[Plane], height: int, width: int, unit: float
+) -> tuple[Plane, Plane]:
+    """A few near things, perhaps out of focus: their luma and their mask 0..1."""
+    near = np.full((height, width), np.float32(rng.uniform(0.1, 0.8)))
+    marked = np.zeros((height, width), np.float32)
+    for _ in range(int(rng.integers(1, 5))):
+        size = float(np.exp(rng.uniform(np.log(0.03), np.log(0.25)))) * height
         leaf = Leaf(
-            y=rng.uniform(0.2, 0.8) * height,
-            x=rng.uniform(0.1, 0.9) * width,
-            a=size,
-            b=size * rng.uniform(0.6, 1),
-            angle=rng.uniform(0, np.pi),
-            shape=0,
-            luma=rng.uniform(0.35, 0.75),
-            slope_u=rng.normal(0, 0.12),
-            slope_v=rng.normal(0, 0.12),
-            dome=rng.uniform(0.05, 0.3),
-            texture=rng.uniform(0, 0.012),
-            soft=rng.uniform(1.5, 5),
+            y=rng.uniform(0.3, 1.1) * height,
+            x=rng.uniform(0, 1) * width,
+            a=size * rng.uniform(1, 4),
+            b=size,
+            angle=np.pi / 2 + rng.normal(0, 0.3),
+            shape=int(rng.integers(2)),
+            luma=rng.uniform(0.05, 0.85),
+            slope_u=rng.normal(0, 0.1),
+            slope_v=rng.normal(0, 0.1),
+            dome=rng.uniform(0, 0.2),
+            texture=float(np.exp(rng.uniform(np.log(0.005), np.log(0.12)))),
+            stripes=rng.uniform(0, 0.2) if rng.random() < 0.2 else 0.0,
+            period=rng.uniform(6, 30) * unit,
+            wobble=rng.uniform(0, 0.1),
+            soft=1.5 * unit,
         )
-        paint(canvas, leaf, tiles[0], (int(rng.integers(512)), int(rng.integers(512))))
+        tile, corner = tiles[int(rng.integers(3))], (int(rng.integers(TILE)), int(rng.integers(TILE)))
+        paint(near, leaf, tile, corner)
+        flat = replace(leaf, luma=1.0, slope_u=0, slope_v=0, dome=0, texture=0, stripes=0)
+        paint(marked, flat, tile, corner)
+    if rng.random() < 0.25:
+        sigma = rng.uniform(2, 8) * unit
+        near, marked = blurred(near, sigma), blurred(marked, sigma)
+    return near, marked
 
 
-def _tone(canvas: Plane, rng: np.random.Generator) -> Frames:
-    """Give the canvas the mean and contrast of a filmed picture, in limited range."""
-    mean = float(np.clip(rng.normal(108, 30), 38, 180))
-    spread = float(np.clip(rng.normal(45, 14), 14, 70))
-    toned = (canvas - canvas.mean()) / max(float(canvas.std()), 1e-3) * spread + mean
-    # a soft knee at both ends, as cameras have
-    middle, half = (LOW + HIGH) / 2, (HIGH - LOW) / 2
-    bent = middle + half * np.tanh((toned - middle) / half * np.float32(1.1)) / np.tanh(np.float32(1.5))
-    coded: Frames = np.clip(bent + np.float32(0.5), LOW - 4, HIGH + 8).astype(np.uint8)
+def _exposure(canvas: Plane, rng: np.random.Generator) -> tuple[np.float32, np.float32]:
+    """Scale and shift that give the canvas the mean and contrast of filmed luma, in code values."""
+    mean = float(np.clip(rng.normal(108, 32), 36, 185))
+    spread = float(np.clip(rng.normal(46, 14), 12, 72))
+    scale = spread / max(float(canvas.std()), 0.04)
+    return np.float32(scale), np.float32(mean - scale * float(canvas.mean()))
+
+
+def _coded(luma: Plane) -> Frames:
+    """Luma in code values bent into limited range with a soft knee, as cameras do."""
+    middle, half = np.float32((LOW + HIGH) / 2), np.float32((HIGH - LOW) / 2)
+    bent = (luma - middle) / half
+    bent = bent / (1 + np.abs(bent) ** 4) ** np.float32(0.25)
+    coded: Frames = (middle + half * bent + np.float32(0.5)).astype(np.uint8)
     return coded
+
+
+def _lens(clip: Frames, rng: np.random.Generator) -> Frames:
+    """Even good cameras are a little soft and a little noisy."""
+    softness = float(rng.choice([0.0, 0.0, 0.4, 0.7, 1.0]))
+    if softness:
+        blur = ImageFilter.GaussianBlur(softness)
+        clip = np.stack([np.asarray(Image.fromarray(frame).filter(blur)) for frame in clip])
+    return add_grain(clip, float(rng.choice([0.0, 0.4, 0.8, 1.5, 2.5])), rng)

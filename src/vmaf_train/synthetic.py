@@ -13,30 +13,51 @@ import io
 import multiprocessing
 import os
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import ffmpeg_exe, ffmpeg_version
 from vmaf_train.files import json_text, replacing_folder, write_json
-from vmaf_train.impair import CODECS, LOW_VMAF, damage, draw_ladder, encode, vmaf, vmaf_to_mos
+from vmaf_train.impair import (
+    CODECS,
+    LOW_VMAF,
+    VMAF_MODEL,
+    Impairment,
+    damage,
+    draw_plans,
+    encode,
+    libvmaf_version,
+    reach,
+    vmaf,
+    vmaf_to_mos,
+)
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
+from vmaf_train.mos import clip_key
 from vmaf_train.params import Params, Synthetic
+from vmaf_train.photos import find_photos, photo_clip
+from vmaf_train.place import sweep_leftovers
 from vmaf_train.scenes import render_clip
 
 CLIPS = "synthetic_videos"
 SCORES = "scores.csv"
+LICENCE = "BSD-2-Clause-Patent"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """One labelled clip: its file's name below the corpus, scene, what was done to it, VMAF and MOS."""
+    """One labelled clip: path below the corpus, scene, what was done to it, VMAF (0..100), MOS (1..5).
+
+    `source` is the name of the photograph or clip that the scene shows, empty for a rendered one.
+    """
 
     path: str
     scene: str
+    source: str
     impairment: dict[str, Any]
     vmaf: float
     mos: float
@@ -44,7 +65,7 @@ class Rendered:
     @property
     def key(self) -> str:
         """The clip's key: path without suffix, `/` replaced by `_`."""
-        return self.path.rsplit(".", 1)[0].replace("/", "_")
+        return clip_key(PurePosixPath(self.path))
 
 
 def render(params: Params, layout: Layout) -> list[Rendered]:
@@ -53,20 +74,33 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
     Raises:
         UserError: the photo folder is missing or holds no picture, the disk is full, a worker died.
     """
+    from rich.console import Console
     from rich.progress import track
 
     wanted = params.corpus.synthetic
     ffmpeg_exe()  # a missing binary is told before anything is rendered
+    if wanted.width % 2 or wanted.height % 2:
+        raise UserError(
+            f"corpus.synthetic is {wanted.width}x{wanted.height}, but video needs even sides; change width or "
+            "height in params.yaml"
+        )
+    photos = find_photos(Path(wanted.photos)) if wanted.photos else []
     names = [f"{index:04d}" for index in range(wanted.scenes)]
+    sweep_leftovers(layout.corpus)
     with replacing_folder(layout.corpus) as folder:
         (folder / CLIPS).mkdir()
-        job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=folder)
+        job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=folder, photos=photos)
         workers = min(params.compute.workers or os.cpu_count() or 1, len(names))
         # spawned, not forked: the progress bar runs a thread
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
             try:
-                done = track(pool.map(job, names), total=len(names), description="Rendering scenes")
+                done = track(
+                    pool.map(job, names),
+                    total=len(names),
+                    description="Rendering scenes",
+                    console=Console(stderr=True),
+                )
                 clips = [clip for scene in done for clip in scene]
             except BrokenProcessPool:
                 raise UserError(
@@ -78,25 +112,38 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
                 raise
         (folder / SCORES).write_text(_score_table(clips))
         (folder / "clips.json").write_text(json_text([dataclasses.asdict(clip) for clip in clips]))
-        write_json(folder / "provenance.json", provenance(params))
+        write_json(folder / "provenance.json", provenance(params, min(len(photos), len(names))))
     return clips
 
 
-def render_scene(name: str, *, seed: int, wanted: Synthetic, folder: Path) -> list[Rendered]:
-    """Render one scene and its impaired clips below `folder`."""
-    pristine = render_clip(name, seed, wanted.width, wanted.height, wanted.frames)
+def render_scene(
+    name: str, *, seed: int, wanted: Synthetic, folder: Path, photos: Sequence[Path] = ()
+) -> list[Rendered]:
+    """Render one scene and its impaired clips below `folder`; the first scenes show `photos`, one each."""
+    source = photos[int(name)] if int(name) < len(photos) else None
+    frame = (wanted.width, wanted.height, wanted.frames)
+    pristine = photo_clip(source, name, seed, *frame) if source else render_clip(name, seed, *frame)
     clips = []
-    for index, impairment in enumerate(draw_ladder(seeded(seed, "ladder", name), wanted.variants)):
+    for index, plan in enumerate(draw_plans(seeded(seed, "plans", name), wanted.variants)):
         letter = variant_letters(index)
         path = f"{CLIPS}/{name}_{letter}.mp4"
-        damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
-        encode(damaged, impairment, wanted.fps, folder / path)
-        score = vmaf(folder / path, pristine, wanted.fps)
+
+        def measure(impairment: Impairment, path: str = path, letter: str = letter) -> float:
+            damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
+            encode(damaged, impairment, wanted.fps, folder / path)
+            return vmaf(folder / path, pristine, wanted.fps)
+
+        if isinstance(plan, Impairment):
+            impairment, score = plan, measure(plan)
+        else:
+            impairment, score = reach(plan, measure)
+        done = dataclasses.asdict(impairment)
         clips.append(
             Rendered(
                 path=path,
                 scene=name,
-                impairment=dataclasses.asdict(impairment),
+                source=source.name if source else "",
+                impairment=done,
                 vmaf=score,
                 mos=vmaf_to_mos(score),
             )
@@ -110,26 +157,33 @@ def variant_letters(index: int) -> str:
     return letter if index < 26 else variant_letters(index // 26 - 1) + letter
 
 
-def provenance(params: Params) -> dict[str, Any]:
-    """What provenance.json says: rendered, from which seed, and what the labels are."""
+def provenance(params: Params, photos: int) -> dict[str, Any]:
+    """What provenance.json says: rendered, from which seed, and what the labels are.
+
+    `photos` is how many scenes show the user's own photographs and clips.
+    """
+    rendered = dataclasses.asdict(params.corpus.synthetic) | {"photos": photos}
+    own = f" {photos} scenes show the user's own photographs or clips." if photos else ""
     return {
         "corpus": "synthetic",
         "label_kind": "vmaf-proxy",
         "description": (
-            "Rendered scenes, impaired and encoded on this machine. The scores are VMAF against the "
+            f"Rendered scenes, impaired and encoded on this machine.{own} The scores are VMAF against the "
             f"pristine clip, {LOW_VMAF:g}..100 mapped to 1..5; no person rated them. This is not KoNViD-1k."
         ),
         "citation": (
-            "Lee, Mumford, Huang: Occlusion models for natural images (IJCV 2001); "
-            "Li et al.: VMAF (Netflix, 2016)"
+            "Lee, Mumford, Huang: Occlusion models for natural images, IJCV 2001; "
+            "Li et al.: Toward a practical perceptual video quality metric, Netflix 2016"
         ),
-        "licence": "BSD-2-Clause-Patent",
+        "licence": LICENCE + (", but for the user's own photographs and clips" if photos else ""),
         "scores": SCORES,
         "sources": {
             "seed": params.seed,
-            **dataclasses.asdict(params.corpus.synthetic),
+            **rendered,
             "encoders": sorted(CODECS),
             "ffmpeg": ffmpeg_version(),
+            "libvmaf": libvmaf_version(),
+            "vmaf_model": VMAF_MODEL,
         },
     }
 

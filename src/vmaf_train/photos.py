@@ -1,0 +1,92 @@
+"""A user's own photographs and clips as scenes of the synthetic corpus: one file, one scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from vmaf_train.errors import UserError
+from vmaf_train.ffmpeg import run_ffmpeg
+from vmaf_train.leaves import seeded
+from vmaf_train.scenes import FINE, HIGH, LOW, MARGIN, Frames, camera
+
+PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m")
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """Photographs and clips at any depth below `folder`, sorted by path.
+
+    Raises:
+        UserError: the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"corpus.synthetic.photos is {str(folder)!r}, which is no folder; correct it in params.yaml or "
+            'set it to "" for rendered scenes only'
+        )
+    kinds = PHOTO_SUFFIXES + CLIP_SUFFIXES
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in kinds and path.is_file())
+    if not found:
+        raise UserError(
+            f"no photograph or clip in {folder} (looked for {', '.join(kinds)}); add some or set "
+            'corpus.synthetic.photos to ""'
+        )
+    return found
+
+
+def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames: int) -> Frames:
+    """A pristine clip from one file: uint8 luma (frames, height, width), limited range.
+
+    A camera moves over a photograph; of a clip, the first frames are taken. Both are shrunk to cover
+    the frame and cut to its form.
+
+    Raises:
+        UserError: the file is damaged, smaller than the frame, or a clip too short.
+    """
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return camera(_photo(path, width, height), seeded(seed, "photo", name), width, height, frames)
+    return _clip(path, width, height, frames)
+
+
+def _photo(path: Path, width: int, height: int) -> Image.Image:
+    try:
+        with Image.open(path) as opened:
+            # the size first: a large picture need not be decoded to be refused
+            if min(opened.size) < min(width, height) or max(opened.size) < max(width, height):
+                raise UserError(
+                    f"photograph {path} is {opened.width}x{opened.height}, smaller than the scenes' "
+                    f"{width}x{height}; remove it or lower corpus.synthetic.width and height"
+                )
+            grey = ImageOps.exif_transpose(opened).convert("L")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read photograph {path} ({error}); remove or replace it") from None
+    cover = FINE * MARGIN * max(width / grey.width, height / grey.height)
+    if cover < 1:
+        size = (round(grey.width * cover), round(grey.height * cover))
+        grey = grey.resize(size, Image.Resampling.LANCZOS)
+    codes = np.arange(256) * ((HIGH - LOW) / 255) + LOW + 0.5
+    return Image.fromarray(codes.astype(np.uint8)[np.asarray(grey)])
+
+
+def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
+    import ffmpeg
+
+    cover = {"force_original_aspect_ratio": "increase", "flags": "area", "out_range": "tv"}
+    luma = (
+        ffmpeg.input(str(path), threads=1)
+        .video.filter("scale", width, height, **cover)
+        .filter("crop", width, height)
+        .filter("format", "yuv420p")
+        .filter("extractplanes", "y")
+        .output("pipe:", format="rawvideo", pix_fmt="gray", vframes=frames)
+    )
+    data = np.frombuffer(run_ffmpeg(luma, what=f"reading {path}"), np.uint8)
+    if data.size < frames * height * width:
+        raise UserError(
+            f"clip {path} has {data.size // (height * width)} frames, fewer than corpus.synthetic.frames "
+            f"({frames}); remove it or lower the number"
+        )
+    return data[: frames * height * width].reshape(frames, height, width)
