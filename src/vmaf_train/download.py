@@ -84,7 +84,7 @@ def _until_whole(
             _attempt(part, session, bundle, rules, progress, task)
         except _AnotherTryError:
             # a new byte is one beyond all earlier tries: starting over again and again must end
-            in_vain = 1 if part.size > best else in_vain + 1
+            in_vain = 0 if part.size > best else in_vain + 1
             best = max(best, part.size)
             raise
 
@@ -92,7 +92,7 @@ def _until_whole(
         return in_vain >= rules.attempts
 
     def wait(state: RetryCallState) -> float:
-        return float(min(rules.longest_wait, rules.backoff * 2 ** (in_vain - 1)))
+        return float(min(rules.longest_wait, rules.backoff * 2 ** max(in_vain - 1, 0)))
 
     def announce(state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else ""
@@ -137,7 +137,8 @@ def _attempt(
             _refuse(response, part.url)
             offset = _agree(response, part, offset, rules, progress)
             progress.update(task, completed=offset, total=part.total)
-            for chunk in response.iter_content(CHUNK):
+            # read1 and not iter_content: that one drops the bytes of a chunk that did not fill
+            while chunk := response.raw.read1(CHUNK):
                 part.handle.write(chunk)
                 progress.update(task, advance=len(chunk))
     except requests.TooManyRedirects as error:
@@ -209,12 +210,13 @@ def _agree(response: requests.Response, part: Part, offset: int, rules: Rules, p
 
 def _in_words(error: Exception, rules: Rules) -> str:
     import requests
+    from urllib3.exceptions import ProtocolError
 
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return f"no connection within {rules.connect_timeout:g} s"
     if "timed out" in str(error).lower():
         return f"no byte came for {rules.read_timeout:g} s"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, ProtocolError):
         return "the connection was cut"
     inner: object = error.args[0] if error.args else error
     reason = str(getattr(inner, "reason", inner)).splitlines() or [type(error).__name__]
