@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # how often a stage that waits for room looks whether its consumer has gone
 PATIENCE = 0.1
@@ -67,6 +70,23 @@ def ahead(source: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     finally:
         stop.set()
         thread.join()
+
+
+def map_ahead(
+    function: Callable[[Item], Result], source: Iterable[Item], executor: Executor, depth: int
+) -> Iterator[Result]:
+    """Yield `function` of each item in order; up to `depth` of them run or wait in the executor."""
+    running: deque[Future[Result]] = deque()
+    try:
+        for item in source:
+            running.append(executor.submit(function, item))
+            if len(running) >= depth:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def batches(source: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -8,29 +8,30 @@ the same resize, which moves a score by less than 0.01.) Decoding runs ahead in 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
-from vmaf_train.load import LoadedModel
+from vmaf_train.load import LoadedModel, make_session
 from vmaf_train.luma import Plane
-from vmaf_train.pipeline import ahead, batches
+from vmaf_train.pipeline import ahead, batches, map_ahead
 from vmaf_train.pooling import Pooled, pool
-from vmaf_train.resize import AreaResize
+from vmaf_train.surgery import fix_shape, resize_first
 from vmaf_train.video import iterate_luma
 
-# frames of one run of the model; larger batches leave the processor's cache
+# frames that go from one thread to another at a time, and batches that wait between two stages
 BATCH = 4
-# decoded batches that wait
-DECODED = 4
+WAITING = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ClipScore:
 
 
 class FrameScorer:
-    """Scores luma frames with one model; one object serves one thread."""
+    """Scores luma frames of any size with one model; may be called from several threads at once."""
 
     def __init__(self, model: LoadedModel) -> None:
         """Prepare a no-reference metric.
@@ -54,21 +55,30 @@ class FrameScorer:
             UserError: a model of another kind (the command for it is named), or without a fixed size.
         """
         self.model = model.require(Kind.NR)
-        height, width = model.facts.input.shape[2:]
-        if not isinstance(height, int) or not isinstance(width, int):
+        if not all(isinstance(side, int) for side in model.facts.input.shape[2:]):
             raise UserError(f"{model.id}: its input size is free; a metric needs a fixed one to resize to")
-        self._size = (height, width)
-        self._resize: AreaResize | None = None
+        self._sessions: dict[tuple[int, ...], Any] = {}
+        self._lock = threading.Lock()
 
-    def __call__(self, frames: Sequence[Plane]) -> NDArray[np.float32]:
-        """Scores (N,) of luma frames, each uint8 (H, W) of any size."""
-        small = np.empty((len(frames), 1, *self._size), np.float32)
-        for frame, out in zip(frames, small, strict=True):
-            if self._resize is None or self._resize.size != frame.shape:
-                self._resize = AreaResize(*frame.shape, *self._size)
-            self._resize(frame, out[0])
-        small *= np.float32(1 / 255)
-        return self.model.run(small)
+    def __call__(self, frame: Plane) -> float:
+        """Score of one luma frame, uint8 (H, W)."""
+        session = self._session(frame.shape)
+        facts = self.model.facts
+        score = session.run([facts.output.name], {facts.input.name: frame[None, None]})[0]
+        return float(score.reshape(()))
+
+    def _session(self, size: tuple[int, ...]) -> Any:
+        """The model with the resize from `size` inside, one thread an operator: frames run side by side."""
+        import onnx
+
+        with self._lock:
+            if size not in self._sessions:
+                graph = onnx.load_model_from_string(self.model.data)
+                resize_first(graph, *size, codes=True)
+                fix_shape(graph, *size)
+                data = graph.SerializeToString()
+                self._sessions[size] = make_session(data, name=self.model.id, threads=1)
+            return self._sessions[size]
 
 
 def score_video(
@@ -96,19 +106,25 @@ def score_video(
         raise UserError(f"every {every}: the step between frames must be at least 1")
     begin = time.perf_counter()
     scorer = FrameScorer(model)
-    frames: list[int] = []
-    scores: list[NDArray[np.float32]] = []
-    decoded = ahead(batches(iterate_luma(path, every, threads), BATCH), DECODED)
-    with closing(decoded):
-        for batch in decoded:
-            scores.append(scorer([luma for _, luma in batch]))
-            frames += [index for index, _ in batch]
+
+    def score_batch(batch: list[tuple[int, Plane]]) -> list[tuple[int, float]]:
+        return [(index, scorer(luma)) for index, luma in batch]
+
+    workers = threads or os.cpu_count() or 1
+    scored: list[tuple[int, float]] = []
+    with (
+        closing(ahead(batches(iterate_luma(path, every, threads), BATCH), WAITING)) as decoded,
+        ThreadPoolExecutor(workers) as executor,
+    ):
+        for batch in map_ahead(score_batch, decoded, executor, workers + 1):
+            scored += batch
             if progress is not None:
-                progress(len(frames))
-    values = np.concatenate(scores)
+                progress(len(scored))
+    frames = tuple(index for index, _ in scored)
+    values = np.array([score for _, score in scored], np.float32)
     if not np.isfinite(values).all():
         raise UserError(f"{path}: {model.id} gives a score that is no number; the model is broken")
-    return ClipScore(path, tuple(frames), values, pool(values), time.perf_counter() - begin)
+    return ClipScore(path, frames, values, pool(values), time.perf_counter() - begin)
 
 
 def score_videos(

@@ -1,0 +1,132 @@
+"""Command `specialize`: the copy of a registered model that libvmaf's C client loads.
+
+The client takes no free axis and never resizes, so there is one file a resolution: input exactly
+[1, 1, H, W] (8-bit luma / 255), for a metric with the area resize to its own size inside the graph, for
+a filter with a Clip to 0..1 at the end. A sidecar lies beside it. Both are written only after ONNX
+Runtime gave on the copy what `score` or `filter` give on the same frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmaf_train.errors import UserError
+from vmaf_train.files import sha256_bytes, write_bytes, write_text
+from vmaf_train.graph import GraphFacts, check_graph
+from vmaf_train.kinds import Kind
+from vmaf_train.load import LoadedModel, make_session
+from vmaf_train.luma import to_unit
+from vmaf_train.planes import filter_plane
+from vmaf_train.score import FrameScorer
+from vmaf_train.sidecar import sidecar_text
+from vmaf_train.surgery import clip_last, fix_shape, resize_first
+
+# beyond 16K the graph's tensors pass every limit of the loader
+MAX_SIDE = 16384
+# largest difference to `score` in MOS, to `filter` in code values
+TOLERANCE = {Kind.NR: 1e-3, Kind.FILTER: 1.0}
+
+
+@dataclass(frozen=True)
+class Specialized:
+    """A written copy; `difference` is to `score` (MOS) or `filter` (code values) on one frame."""
+
+    path: Path
+    sidecar: Path
+    facts: GraphFacts
+    difference: float
+
+
+def specialize(model: LoadedModel, width: int, height: int, folder: Path) -> Specialized:
+    """Write `<name>_<width>x<height>.onnx` and its sidecar to `folder`.
+
+    Args:
+        model: a metric or a filter with a sidecar, from `load_model`.
+        width: columns of the frames that the client will feed.
+        height: rows of those frames.
+        folder: where to; made when missing. Files of the same name are replaced.
+
+    Raises:
+        UserError: a kind the client cannot run on frames, no sidecar, a size out of range or other than
+            the fixed one of the model, or a copy that breaks a rule or differs; nothing is written then.
+    """
+    label = f"{model.id} at {width}x{height}"
+    if model.kind not in TOLERANCE:
+        raise UserError(f"{model.id}: a {model.kind.label} model takes no frames; use it as it is")
+    if model.sidecar is None:
+        raise UserError(f"{model.path}: no sidecar beside it, and libvmaf needs one; register the model")
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise UserError(f"{label}: width and height must be 1 to {MAX_SIDE}")
+    data = specialized_bytes(model, width, height)
+    facts = check_graph(data, name=label)
+    difference = compare(model, data, width, height)
+    path = folder / f"{model.path.stem}_{width}x{height}.onnx"
+    sidecar = replace(
+        model.sidecar,
+        input_shape=facts.input.shape,
+        output_shape=facts.output.shape,
+        sha256=sha256_bytes(data),
+        # the client would open <name>.int8.onnx in place of this file
+        quant_mode=None,
+        specialized_from={"id": model.sidecar.name, "sha256": sha256_bytes(model.data)},
+    )
+    beside = path.with_suffix(".json")
+    text = sidecar_text(sidecar, name=beside.name)
+    write_bytes(path, data)
+    write_text(beside, text)
+    return Specialized(path, beside, facts, difference)
+
+
+def specialized_bytes(model: LoadedModel, width: int, height: int) -> bytes:
+    """The copy's bytes: the same model and size give the same bytes.
+
+    Raises:
+        UserError: a filter that is fixed to another size.
+    """
+    import onnx
+
+    sides = model.facts.input.shape[2:]
+    graph = onnx.load_model_from_string(model.data)
+    if model.kind is Kind.NR:
+        resize_first(graph, height, width)
+    else:
+        fixed = [(axis, size) for axis, size in zip(sides, (height, width), strict=True) if axis != size]
+        if any(isinstance(axis, int) for axis, _ in fixed):
+            raise UserError(f"{model.id}: its frames are fixed at {sides[1]}x{sides[0]}; ask for that size")
+        clip_last(graph)
+    fix_shape(graph, height, width)
+    return bytes(graph.SerializeToString(deterministic=True))
+
+
+def compare(model: LoadedModel, data: bytes, width: int, height: int) -> float:
+    """Run the copy and `score` (or `filter`) on one seeded frame; return the largest difference.
+
+    Raises:
+        UserError: a difference above the tolerance.
+    """
+    label = f"{model.id} at {width}x{height}"
+    frame = _seeded_frame(height, width)
+    session = make_session(data, name=label)
+    copied = session.run(None, {model.facts.input.name: to_unit(frame)[None, None]})[0]
+    if model.kind is Kind.NR:
+        difference = abs(float(copied.reshape(())) - FrameScorer(model)(frame))
+    else:
+        filtered = frame.copy()
+        filter_plane(filtered, 8, model.run)
+        difference = float(np.max(np.abs(np.rint(copied[0, 0] * 255) - filtered)))
+    if not difference <= TOLERANCE[model.kind]:
+        raise UserError(f"{label}: the copy differs by {difference:g} from the model; nothing was written")
+    return difference
+
+
+def _seeded_frame(height: int, width: int) -> NDArray[np.uint8]:
+    """Shading and noise, uint8 (height, width)."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    shading = 128 + 60 * np.sin(x / 37) + 50 * np.cos(y / 23)
+    noise = np.random.default_rng(0).normal(0, 6, (height, width))
+    frame: NDArray[np.uint8] = np.clip(shading + noise, 0, 255).astype(np.uint8)
+    return frame
