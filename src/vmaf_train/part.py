@@ -109,7 +109,11 @@ def open_part(url: str, target: Path) -> Iterator[Part]:
             part = Part(url, target, handle)
             _lock(part)
             part.recall()
-            yield part
+            try:
+                yield part
+            finally:
+                if not part.size:
+                    part.discard()
     except OSError as error:
         raise UserError(
             f"cannot write {target}: {error.strerror or error}; free some space, fix the permissions or set "
