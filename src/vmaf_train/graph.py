@@ -27,6 +27,8 @@ MIN_IR = 4
 MAX_BYTES = 50 * 2**20
 # the largest single tensor a graph with known sizes may ask for (8K luma in 16 channels is 2.1 GB)
 MAX_TENSOR_BYTES = 4 * 2**30
+# operators whose inputs after the first are learned
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"})
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class GraphFacts:
     operators: Mapping[str, int]
     """Operator name -> number of nodes, at every depth."""
     parameters: int
-    """Floating-point weights; for a QDQ file also the integer ones."""
+    """Weights and biases of the main graph's layers, integer ones of a QDQ file included."""
     bytes: int
 
 
@@ -80,7 +82,7 @@ def check_graph(data: bytes, *, name: str) -> GraphFacts:
         input=source,
         output=target,
         operators=operators,
-        parameters=sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.dims),
+        parameters=_count_parameters(model.graph),
         bytes=len(data),
     )
 
@@ -132,6 +134,24 @@ def _count_macs(graph: GraphProto) -> int:
             transposed = any(a.name == "transA" and a.i for a in node.attribute)
             total += math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if transposed else -1]
     return total
+
+
+def _count_parameters(graph: GraphProto) -> int:
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
+    # exporters share equal weights through Identity, and QDQ files keep them behind DequantizeLinear
+    behind = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type in ("Identity", "DequantizeLinear", "QuantizeLinear") and node.input
+    }
+    used: set[str] = set()
+    for node in graph.node:
+        if node.op_type in _LAYERS:
+            for source in node.input[1:]:
+                while source in behind and source not in sizes:
+                    source = behind[source]
+                used.add(source)
+    return sum(sizes.get(source, 0) for source in used)
 
 
 def _parse(data: bytes, name: str) -> ModelProto:

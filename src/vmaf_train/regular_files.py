@@ -47,15 +47,20 @@ def read_regular(path: Path, *, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{path}: cannot be opened ({reason}); check the path and its permissions") from error
-    with os.fdopen(handle, "rb") as source:
-        status = os.fstat(source.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{path}: not a regular file (a folder, pipe or device); give a plain file")
         if status.st_size > limit:
             raise UserError(
                 f"{path}: {status.st_size} bytes, more than the cap of {limit}; give a smaller file"
             )
-        data = source.read(limit + 1)
+        with os.fdopen(handle, "rb", closefd=False) as source:
+            data = source.read(limit + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the disk and try again") from error
+    finally:
+        os.close(handle)
     if len(data) > limit:
         raise UserError(f"{path}: grew past the cap of {limit} bytes while it was read; give a smaller file")
     return data

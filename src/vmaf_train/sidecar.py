@@ -22,6 +22,7 @@ MAX_BYTES = 2**20
 LUMA = "Y plane as coded, divided by 2^bits - 1 (8-bit: 255, 10-bit: 1023); no range expansion"
 # what the C client looks for
 CLIENT_KEYS = ("name", "kind", "input_name", "output_name", "onnx_opset", "quant_mode")
+_FIRST_KEYS = ["name", "kind", "input_name", "output_name", "onnx_opset"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,3 +119,6 @@ def _check_client_view(text: str, value: Mapping[str, Any], name: str) -> None:
                 f'{name}: the first text "{key}" is not the top-level key, and libvmaf would read that one; '
                 "rename the value or the metric"
             )
+    first = list(value)[: len(_FIRST_KEYS)]
+    if first != _FIRST_KEYS:
+        raise UserError(f"{name}: the first keys are {first}, not {_FIRST_KEYS}; run `vmaf-train register`")

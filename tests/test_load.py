@@ -1,0 +1,129 @@
+"""Only checked models are loaded; every trick is refused in one line before ONNX Runtime sees a byte."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attacks import ATTACKS, Attack
+from model_folder import ID, make_folder, model
+
+from vmaf_train import load
+from vmaf_train.errors import UserError
+from vmaf_train.files import sha256_bytes
+from vmaf_train.kinds import Kind
+from vmaf_train.load import load_model, models_dir
+
+FRAMES = np.linspace(0, 1, 3 * 64, dtype=np.float32).reshape(3, 1, 8, 8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = make_folder(tmp_path / "tiny")
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(made))
+    return made
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_a_trick_is_refused_before_the_runtime_sees_it(
+    attack: Attack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = attack.trick(folder)
+    reached: list[str] = []
+    monkeypatch.setattr(load, "make_session", lambda data, **rest: reached.append(rest["name"]))
+    with pytest.raises(UserError) as refusal:
+        load_model(given, unverified=attack.unverified)
+    assert attack.message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not reached
+
+
+def test_every_trick_has_a_name_of_its_own() -> None:
+    names = [attack.name for attack in ATTACKS]
+    assert len(set(names)) == len(names) >= 30
+
+
+def test_a_registered_model_is_loaded_by_id_and_by_path(folder: Path) -> None:
+    for given in (ID, folder / f"{ID}.onnx", str(folder / f"{ID}.onnx")):
+        loaded = load_model(given, threads=1)
+        assert (loaded.id, loaded.kind) == (ID, Kind.NR)
+        assert loaded.entry is not None
+        assert loaded.sidecar is not None
+        assert loaded.run(FRAMES).shape == (3,)
+
+
+def test_batch_and_single_frames_score_the_same(folder: Path) -> None:
+    loaded = load_model(ID)
+    alone = np.concatenate([loaded.run(frame[None]) for frame in FRAMES])
+    np.testing.assert_allclose(loaded.run(FRAMES), alone, atol=1e-6)
+
+
+def test_a_file_exchanged_after_the_check_does_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = (folder / f"{ID}.onnx").read_bytes()
+    real = load.check_graph
+
+    def exchange(data: bytes, **rest: Any) -> Any:
+        facts = real(data, **rest)
+        (folder / f"{ID}.onnx").write_bytes(b"something else")
+        return facts
+
+    monkeypatch.setattr(load, "check_graph", exchange)
+    loaded = load_model(ID)
+    assert loaded.data == checked
+    assert sha256_bytes(loaded.data) == loaded.entry.sha256  # type: ignore[union-attr]
+    assert loaded.run(FRAMES).shape == (3,)
+
+
+def test_a_file_outside_is_loaded_only_unverified(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(model())
+    with pytest.raises(UserError, match="pass --unverified"):
+        load_model(path)
+    loaded = load_model(path, unverified=True)
+    assert (loaded.id, loaded.kind, loaded.entry, loaded.sidecar) == ("mine", Kind.NR, None, None)
+
+
+def test_another_size_or_type_of_frames_is_named(folder: Path) -> None:
+    loaded = load_model(ID)
+    with pytest.raises(UserError, match=r"takes float32 frame \[batch, 1, 8, 8\], not float64"):
+        loaded.run(FRAMES.astype(np.float64))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"not float32 \[3, 1, 4, 16\]"):
+        loaded.run(FRAMES.reshape(3, 1, 4, 16))
+
+
+def test_a_model_of_another_kind_is_refused_with_the_right_command(folder: Path) -> None:
+    loaded = load_model(ID)
+    assert loaded.require(Kind.NR) is loaded
+    with pytest.raises(UserError, match=r"kind filter.*use `vmaf-train score`"):
+        loaded.require(Kind.FILTER)
+
+
+def test_a_model_directory_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"VMAF_TINY_MODEL_DIR=.*none: no such folder"):
+        models_dir()
+
+
+def test_the_model_directory_here_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "model" / "tiny")
+    monkeypatch.delenv("VMAF_TINY_MODEL_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert models_dir().resolve() == (tmp_path / "model" / "tiny").resolve()
+    assert load_model(ID).id == ID
+
+
+def test_loading_and_running_needs_neither_torch_nor_pandas(folder: Path) -> None:
+    program = (
+        "import sys, numpy\n"
+        "from vmaf_train import load_model\n"
+        f"load_model({ID!r}).run(numpy.zeros((1, 1, 8, 8), numpy.float32))\n"
+        "print(sorted({'torch', 'pandas', 'lightning', 'scipy', 'requests'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
