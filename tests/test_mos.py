@@ -153,7 +153,15 @@ def test_the_table_of_the_provenance_comes_first_and_cannot_leave_the_corpus(tmp
     (corpus / "provenance.json").write_text(json.dumps({"scores": "other.csv"}))
     assert find_score_table(corpus) == other
     table(tmp_path, "", "outside.csv")
-    for text in ('{"scores": "../outside.csv"}', '{"scores": "none.csv"}', '{"scores": 3}', "[]", "{"):
+    too_long = json.dumps({"scores": "x" * 5000})
+    for text in (
+        too_long,
+        '{"scores": "../outside.csv"}',
+        '{"scores": "none.csv"}',
+        '{"scores": 3}',
+        "[]",
+        "{",
+    ):
         (corpus / "provenance.json").write_text(text)
         with pytest.raises(UserError, match=r"provenance\.json"):
             find_score_table(corpus)

@@ -89,13 +89,15 @@ def find_score_table(corpus: Path) -> Path:
     """
     provenance = corpus / "provenance.json"
     if provenance.is_file():
-        table = corpus / _named_in(provenance)
-        if not table.resolve().is_relative_to(corpus.resolve()) or not table.is_file():
-            raise UserError(
-                f"{provenance}: scores is {_named_in(provenance)!r}, which is no file of the corpus; "
-                "run `vmaf-train fetch`"
-            )
-        return table
+        name = _named_in(provenance)
+        try:
+            if (corpus / name).resolve().is_relative_to(corpus.resolve()) and (corpus / name).is_file():
+                return corpus / name
+        except OSError:
+            pass  # a name that is too long for the file system is no file either
+        raise UserError(
+            f"{provenance}: scores is {name!r}, which is no file of the corpus; run `vmaf-train fetch`"
+        )
     found = find_known_table(corpus)
     if found is None:
         raise UserError(
