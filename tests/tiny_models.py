@@ -9,6 +9,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from vmaf_train.files import sha256_bytes
+from vmaf_train.graph import check_graph
+from vmaf_train.kinds import Kind
+from vmaf_train.registry import NAME, Entry, bundle_name, onnx_name, sidecar_name, write_registry
+from vmaf_train.schemas import write_schemas
+from vmaf_train.sidecar import Sidecar, write_sidecar
+
+HASH = "0" * 64
+PROVENANCE = {"params": HASH, "manifest": HASH, "frames": HASH, "sources": HASH, "versions": {"onnx": "1"}}
 OPSET = 17
 IR = 8
 Dims = Sequence[int | str]
@@ -111,3 +120,52 @@ def write_model(folder: Path, name: str, data: bytes) -> Path:
     path = folder / f"{name}.onnx"
     path.write_bytes(data)
     return path
+
+
+def registered(folder: Path, models: dict[str, bytes]) -> Path:
+    """A model directory in which every model has its sidecar and its row; kinds are read off the shapes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_schemas(folder)
+    write_registry(folder / NAME, [_entry(folder, name, data) for name, data in models.items()])
+    return folder
+
+
+def _entry(folder: Path, name: str, data: bytes) -> Entry:
+    facts = check_graph(data, name=name)
+    kind = Kind.FR if len(facts.input.shape) == 2 else Kind.NR
+    kind = Kind.FILTER if len(facts.output.shape) == 4 else kind
+    write_model(folder, name, data)
+    sidecar = Sidecar(
+        name=name,
+        kind=kind,
+        input_name=facts.input.name,
+        output_name=facts.output.name,
+        onnx_opset=facts.opset,
+        description="A tiny model for tests.",
+        input_shape=facts.input.shape,
+        output_shape=facts.output.shape,
+        output_range=(0, 1) if kind is Kind.FILTER else (1, 5),
+        score_range=None if kind is Kind.FILTER else (1, 5),
+        score_direction=None if kind is Kind.FILTER else "higher-is-better",
+        sha256=sha256_bytes(data),
+        corpus="none",
+        label_kind="vmaf-proxy",
+        split_counts={"train": 8, "val": 1, "test": 1},
+        metrics={"val": {"n": 1}},
+        provenance=PROVENANCE,
+        licence="BSD-2-Clause-Patent",
+    )
+    path = folder / sidecar_name(name)
+    write_sidecar(path, sidecar)
+    return Entry(
+        id=name,
+        kind=kind,
+        file=onnx_name(name),
+        sha256=sidecar.sha256,
+        sidecar=path.name,
+        sidecar_sha256=sha256_bytes(path.read_bytes()),
+        opset=facts.opset,
+        licence=sidecar.licence,
+        provenance=PROVENANCE,
+        sigstore_bundle=bundle_name(name),
+    )

@@ -123,7 +123,7 @@ def clip_last(model: ModelProto) -> None:
     rename_uses(graph, output, unclipped)
     added = _Added(model)
     zero, one = added.scalar(0), added.scalar(1)
-    added.node("Clip", [unclipped, zero, one], name=output)
+    added.node("Clip", [unclipped, zero, one], output=output)
     graph.node.extend(added.nodes)
 
 

@@ -1,0 +1,168 @@
+"""Fixed-size copies for libvmaf's C client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tiny_models import (
+    affine_filter,
+    blur_filter,
+    identity_filter,
+    linear_fr,
+    mean_nr,
+    registered,
+    textured_nr,
+    write_model,
+)
+
+from vmaf_train.errors import UserError
+from vmaf_train.graph import check_graph
+from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.luma import area_resize, area_weights
+from vmaf_train.planes import filter_plane
+from vmaf_train.score import FrameScorer
+from vmaf_train.sidecar import read_sidecar
+from vmaf_train.specialize import specialize
+
+# (width, height): the model's own, common ones, sizes without a common divisor, smaller than the model
+SIZES = [(224, 224), (960, 540), (1920, 1080), (853, 481), (224, 300), (97, 61), (1, 1)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tiny = {
+        "textured_v1": textured_nr(),
+        "mean_v1": mean_nr(),
+        "blur_v1": blur_filter(),
+        "gain_v1": affine_filter(3.0, -0.5),
+        "noop_v1": identity_filter(),
+        "linear_v1": linear_fr(),
+    }
+    return registered(tmp_path_factory.mktemp("models"), tiny)
+
+
+@pytest.fixture
+def load(models: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(models))
+    return load_model
+
+
+def noise(width: int, height: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+
+
+def run(path: Path, frame: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    values = (frame / np.float32(255)).astype(np.float32)[None, None]
+    result: np.ndarray = session.run(None, {session.get_inputs()[0].name: values})[0]
+    return result
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_copy_scores_as_score_does(load: object, tmp_path: Path, width: int, height: int) -> None:
+    model = load_model("textured_v1")
+    copy = specialize(model, width, height, tmp_path)
+    frame = noise(width, height)
+    assert abs(float(run(copy.path, frame).reshape(())) - FrameScorer(model)(frame)) < 1e-4
+    assert copy.facts.input.shape == (1, 1, height, width)
+    assert copy.facts.output.shape == (1,)
+
+
+@pytest.mark.parametrize("name", ["blur_v1", "gain_v1", "noop_v1"])
+@pytest.mark.parametrize(("width", "height"), [(224, 224), (853, 481), (1, 1)])
+def test_a_copy_filters_as_filter_does(
+    load: object, tmp_path: Path, name: str, width: int, height: int
+) -> None:
+    model = load_model(name)
+    copy = specialize(model, width, height, tmp_path)
+    frame = noise(width, height)
+    given = run(copy.path, frame)
+    filter_plane(frame, 8, model.run)
+    assert np.max(np.abs(np.rint(given[0, 0] * 255) - frame)) <= 1
+    assert given.shape == copy.facts.output.shape == (1, 1, height, width)
+    assert given.min() >= 0
+    assert given.max() <= 1
+
+
+def test_the_resize_is_area_interpolation(load: object) -> None:
+    frame = noise(959, 541)
+    expected = 1 + 4 * np.mean(area_weights(541, 224) @ frame @ area_weights(959, 224).T) / 255
+    assert FrameScorer(load_model("mean_v1"))(frame) == pytest.approx(expected, abs=1e-5)
+
+
+def test_rounding_to_8_bits_after_the_resize_hardly_moves_a_score(load: object) -> None:
+    scorer = FrameScorer(load_model("textured_v1"))
+    frame = noise(960, 540)
+    assert scorer(frame) == pytest.approx(scorer(area_resize(frame, 224, 224)), abs=0.01)
+
+
+def test_a_filter_that_clips_already_gets_no_second_clip(load: object, tmp_path: Path) -> None:
+    for name, clips in (("blur_v1", 1), ("gain_v1", 1)):
+        copy = specialize(load_model(name), 64, 48, tmp_path)
+        assert copy.facts.operators["Clip"] == clips
+
+
+def test_every_copy_passes_the_checks_of_a_registered_model(load: object, tmp_path: Path) -> None:
+    copy = specialize(load_model("textured_v1"), 960, 540, tmp_path)
+    check_graph(copy.path.read_bytes(), name="copy")
+    assert load_model(copy.path, unverified=True).kind.label == "nr"
+
+
+def test_the_sidecar_starts_with_the_name_and_says_where_the_copy_comes_from(
+    load: object, tmp_path: Path
+) -> None:
+    model = load_model("textured_v1")
+    copy = specialize(model, 960, 540, tmp_path)
+    assert copy.path.name == "textured_v1_960x540.onnx"
+    assert next(iter(json.loads(copy.sidecar.read_text()))) == "name"
+    sidecar = read_sidecar(copy.path.with_suffix(".json"))
+    assert sidecar.input_shape == (1, 1, 540, 960)
+    assert sidecar.specialized_from == {"id": "textured_v1", "sha256": model.sidecar.sha256}
+    assert sidecar.quant_mode is None
+
+
+def test_the_same_model_and_size_give_the_same_bytes(load: object, tmp_path: Path) -> None:
+    model = load_model("textured_v1")
+    first = specialize(model, 320, 180, tmp_path / "a")
+    second = specialize(model, 320, 180, tmp_path / "b")
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sidecar.read_bytes() == second.sidecar.read_bytes()
+
+
+def test_a_model_inside_an_if_reads_the_resized_frame(tmp_path: Path) -> None:
+    graph = onnx.load_model_from_string(mean_nr())
+    inner = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceMean", ["frame"], ["inner"], axes=[1, 2, 3], keepdims=0)],
+        "branch",
+        [],
+        [onnx.helper.make_tensor_value_info("inner", onnx.TensorProto.FLOAT, None)],
+    )
+    branch = onnx.helper.make_node("If", ["on"], ["mean"], then_branch=inner, else_branch=inner)
+    graph.graph.node[0].CopyFrom(branch)
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.bool_(True), "on"))
+    folder = registered(tmp_path / "models", {"if_v1": bytes(graph.SerializeToString())})
+    model = load_model(folder / "if_v1.onnx", unverified=True)
+    copy = specialize(model, 300, 200, tmp_path)
+    frame = noise(300, 200)
+    assert float(run(copy.path, frame).reshape(())) == pytest.approx(1 + 4 * frame.mean() / 255, abs=0.01)
+
+
+def test_what_cannot_be_specialized_is_refused_and_nothing_is_written(load: object, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="takes no frames"):
+        specialize(load_model("linear_v1"), 64, 64, out)
+    for width, height in ((0, 64), (64, -1), (99999, 64)):
+        with pytest.raises(UserError, match="must be 1 to"):
+            specialize(load_model("noop_v1"), width, height, out)
+    fixed: LoadedModel = load_model(specialize(load_model("noop_v1"), 64, 48, tmp_path).path, unverified=True)
+    with pytest.raises(UserError, match="fixed at 64x48"):
+        specialize(fixed, 32, 32, out)
+    bare = load_model(write_model(tmp_path, "bare", identity_filter()), unverified=True)
+    with pytest.raises(UserError, match="no sidecar"):
+        specialize(bare, 32, 32, out)
+    assert not out.exists()
