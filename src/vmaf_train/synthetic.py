@@ -81,8 +81,8 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
     ffmpeg_exe()  # a missing binary is told before anything is rendered
     if wanted.width % 2 or wanted.height % 2:
         raise UserError(
-            f"corpus.synthetic is {wanted.width}x{wanted.height}, but video needs even sides; change width or "
-            "height in params.yaml"
+            f"corpus.synthetic is {wanted.width}x{wanted.height}, but video needs even sides; change width "
+            "or height in params.yaml"
         )
     photos = find_photos(Path(wanted.photos)) if wanted.photos else []
     names = [f"{index:04d}" for index in range(wanted.scenes)]

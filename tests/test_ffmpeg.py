@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import ffmpeg
+import pytest
+
+from vmaf_train.errors import UserError
+from vmaf_train.ffmpeg import BITEXACT, ffmpeg_exe, ffmpeg_version, run_ffmpeg
+
+GREY = {"format": "rawvideo", "pix_fmt": "gray", "s": "4x2"}
+
+
+def test_the_binary_is_there_and_tells_its_version() -> None:
+    assert Path(ffmpeg_exe()).is_file()
+    assert ffmpeg_version()
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "mpeg4"])
+def test_the_binary_has_the_encoder(codec: str) -> None:
+    listed = run_ffmpeg(
+        ffmpeg.input("color=s=64x64:d=0.1:r=10", format="lavfi").output(
+            "pipe:", format="matroska", vcodec=codec, loglevel="quiet"
+        ),
+        what="encoding",
+    )
+    assert len(listed) > 100
+
+
+def test_frames_go_in_and_out_through_pipes() -> None:
+    frames = bytes(range(16))
+    out = run_ffmpeg(ffmpeg.input("pipe:", **GREY).output("pipe:", **GREY), what="copying", data=frames)
+    assert out == frames
+
+
+def test_a_failure_names_the_job_and_carries_the_complaint() -> None:
+    command = ffmpeg.input("no such file.mp4").output("pipe:", format="null")
+    with pytest.raises(UserError, match=r"^reading a clip: ffmpeg failed: .*[Nn]o such file.*check") as error:
+        run_ffmpeg(command, what="reading a clip")
+    assert "\n" not in str(error.value)
+
+
+def test_a_job_that_takes_too_long_is_stopped() -> None:
+    endless = ffmpeg.input("color=s=640x480", format="lavfi", re=None).output("pipe:", format="null")
+    with pytest.raises(UserError, match=r"waiting: ffmpeg was stopped after 0\.3 s"):
+        run_ffmpeg(endless, what="waiting", timeout=0.3)
+
+
+def test_bitexact_output_is_the_same_twice(tmp_path: Path) -> None:
+    data = []
+    for name in ("a.mp4", "b.mp4"):
+        source = ffmpeg.input("testsrc=s=64x64:d=0.5:r=10", format="lavfi")
+        run_ffmpeg(source.output(str(tmp_path / name), vcodec="libx264", **BITEXACT), what="encoding")
+        data.append((tmp_path / name).read_bytes())
+    assert data[0] == data[1]
+
+
+def test_a_missing_binary_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/no/such/ffmpeg")
+    ffmpeg_exe.cache_clear()
+    try:
+        with pytest.raises(UserError, match="ffmpeg") as error:
+            run_ffmpeg(ffmpeg.input("pipe:").output("pipe:", format="null"), what="starting")
+    finally:
+        ffmpeg_exe.cache_clear()
+    assert "\n" not in str(error.value)

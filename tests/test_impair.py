@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vmaf_train.impair import (
+    CODECS,
+    Impairment,
+    Plan,
+    damage,
+    draw_plans,
+    encode,
+    libvmaf_version,
+    reach,
+    vmaf,
+    vmaf_to_mos,
+)
+from vmaf_train.leaves import seeded
+from vmaf_train.scenes import Frames, render_clip
+
+
+@pytest.fixture(scope="module")
+def pristine() -> Frames:
+    return render_clip("0005", 1, 192, 128, 4)
+
+
+def score(pristine: Frames, impairment: Impairment, folder: Path) -> float:
+    path = folder / "clip.mp4"
+    encode(damage(pristine, impairment, seeded(1, "x")), impairment, 24, path)
+    return vmaf(path, pristine, 24)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_each_codec_gives_the_same_bytes_twice_and_loses_with_its_quality(
+    codec: str, pristine: Frames, tmp_path: Path
+) -> None:
+    _, _, best, worst = CODECS[codec]
+    for name, quality in [("a.mp4", best), ("b.mp4", best), ("c.mp4", worst)]:
+        encode(pristine, Impairment(codec=codec, quality=quality), 24, tmp_path / name)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert vmaf(tmp_path / "a.mp4", pristine, 24) > vmaf(tmp_path / "c.mp4", pristine, 24)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4
+
+
+def test_an_untouched_clip_scores_near_the_top(pristine: Frames, tmp_path: Path) -> None:
+    assert score(pristine, Impairment(codec="x264", quality=1), tmp_path) > 96
+
+
+@pytest.mark.parametrize(
+    ("mild", "strong"),
+    [
+        ({"defocus": 0.6}, {"defocus": 2.5}),
+        ({"motion": 3}, {"motion": 12}),
+        ({"noise": 3.0}, {"noise": 30.0}),
+        ({"factor": 1.5}, {"factor": 3.0}),
+    ],
+)
+def test_more_damage_scores_less(
+    mild: dict[str, float], strong: dict[str, float], pristine: Frames, tmp_path: Path
+) -> None:
+    light = score(pristine, Impairment(codec="x264", quality=16, **mild), tmp_path)  # type: ignore[arg-type]
+    heavy = score(pristine, Impairment(codec="x264", quality=16, **strong), tmp_path)  # type: ignore[arg-type]
+    assert light > heavy + 5
+
+
+def test_a_resized_clip_is_stored_small_unless_enlarged(pristine: Frames) -> None:
+    small = Impairment(codec="x264", quality=20, factor=2.0)
+    large = Impairment(codec="x264", quality=20, factor=2.0, enlarged=True)
+    assert damage(pristine, small, seeded(1, "x")).shape == (4, 64, 96)
+    assert damage(pristine, large, seeded(1, "x")).shape == pristine.shape
+
+
+def test_exposure_moves_light_about_black() -> None:
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    brighter = damage(ramp, Impairment(codec="x264", quality=20, gain=1.5), seeded(1, "x"))
+    assert brighter[0, 1, 0] == 16
+    assert brighter[0, 6, 4] == 142  # 16 + 1.5 * 84
+    assert brighter.max() == 255
+
+
+def test_motion_blur_smears_along_its_angle_only() -> None:
+    dot = np.zeros((1, 21, 21), np.uint8)
+    dot[0, 10, 10] = 250
+    smeared = damage(dot, Impairment(codec="x264", quality=20, motion=5, angle=0.0), seeded(1, "x"))
+    np.testing.assert_array_equal(smeared[0, 10, 8:13], 50)
+    assert int(smeared.sum()) == 250
+
+
+def test_a_scene_gets_one_light_clip_and_rungs_all_over_the_ladder() -> None:
+    light, *plans = draw_plans(seeded(1, "plans"), 5)
+    assert isinstance(light, Impairment)
+    targets = sorted(plan.target for plan in plans if isinstance(plan, Plan))
+    assert len(targets) == 4
+    assert all(14 <= target <= 96 for target in targets)
+    assert targets[-1] - targets[0] > 30
+
+
+def test_a_scene_with_one_variant_has_only_the_light_one() -> None:
+    assert len(draw_plans(seeded(1, "plans"), 1)) == 1
+
+
+def test_reach_comes_near_the_target_and_returns_what_was_measured_last() -> None:
+    plan = next(plan for plan in draw_plans(seeded(1, "plans"), 4) if isinstance(plan, Plan))
+    tried = []
+
+    def measure(impairment: Impairment) -> float:
+        tried.append(impairment)
+        # quality falls at an even pace along the ladder
+        return 100 - 90 * (len(tried) == 1)
+
+    impairment, value = reach(plan, measure, tries=3)
+    assert impairment == tried[-1]
+    assert value in (10, 100)
+    assert len(tried) <= 3
+
+
+def test_reach_stops_at_the_first_try_that_is_near_enough() -> None:
+    plan = next(plan for plan in draw_plans(seeded(1, "plans"), 4) if isinstance(plan, Plan))
+    values = []
+
+    def measure(_: Impairment) -> float:
+        values.append(plan.target + 1)
+        return values[-1]
+
+    assert reach(plan, measure)[1] == plan.target + 1
+    assert len(values) == 1
+
+
+@pytest.mark.parametrize(("value", "mos"), [(0, 1), (20, 1), (60, 3), (100, 5)])
+def test_vmaf_maps_linearly_to_mos(value: float, mos: float) -> None:
+    assert vmaf_to_mos(value) == pytest.approx(mos)
+
+
+def test_libvmaf_tells_its_version() -> None:
+    assert libvmaf_version()

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vmaf_train.errors import UserError
+from vmaf_train.impair import Impairment, encode
+from vmaf_train.photos import find_photos, photo_clip
+from vmaf_train.scenes import render_clip
+
+
+def save(path: Path, width: int, height: int, level: int = 128) -> Path:
+    ramp = np.clip(np.arange(width) % 32 + level, 0, 255).astype(np.uint8)
+    Image.fromarray(np.tile(ramp, (height, 1))).convert("RGB").save(path)
+    return path
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"photos is '.*nowhere', which is no folder; .*params\.yaml"):
+        find_photos(tmp_path / "nowhere")
+
+
+def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(UserError, match="no photograph or clip in"):
+        find_photos(tmp_path)
+
+
+def test_photos_are_found_at_any_depth_in_order(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    save(tmp_path / "b" / "1.JPG", 64, 64)
+    save(tmp_path / "a.png", 64, 64)
+    assert [path.name for path in find_photos(tmp_path)] == ["a.png", "1.JPG"]
+
+
+def test_a_photo_becomes_a_clip_in_limited_range(tmp_path: Path) -> None:
+    path = save(tmp_path / "white.png", 800, 600, 255)
+    clip = photo_clip(path, "0000", 1, 160, 96, 3)
+    assert clip.shape == (3, 96, 160)
+    assert (clip == 235).all()
+
+
+def test_a_small_photo_is_refused_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "icon.png", 100, 100)
+    with pytest.raises(UserError, match=r"icon\.png is 100x100, smaller than the scenes' 160x96"):
+        photo_clip(path, "0000", 1, 160, 96, 3)
+
+
+def test_a_damaged_photo_is_refused_by_name(tmp_path: Path) -> None:
+    whole = save(tmp_path / "half.jpg", 400, 300)
+    whole.write_bytes(whole.read_bytes()[:600])
+    with pytest.raises(UserError, match=r"cannot read photograph .*half\.jpg"):
+        photo_clip(whole, "0000", 1, 160, 96, 3)
+
+
+def test_the_first_frames_of_a_clip_keep_their_codes(tmp_path: Path) -> None:
+    frames = render_clip("0005", 1, 160, 96, 4)
+    encode(frames, Impairment(codec="x264", quality=1), 24, tmp_path / "own.mp4")
+    clip = photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
+    assert np.abs(clip.astype(int) - frames[:3]).mean() < 1
+
+
+def test_a_short_clip_is_refused_by_name(tmp_path: Path) -> None:
+    frames = render_clip("0005", 1, 160, 96, 2)
+    encode(frames, Impairment(codec="x264", quality=30), 24, tmp_path / "own.mp4")
+    with pytest.raises(UserError, match=r"own\.mp4 has 2 frames, fewer than corpus\.synthetic\.frames \(3\)"):
+        photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
