@@ -144,8 +144,8 @@ class Output:
                 item.pts = 0 if self._last is None else self._last + step
             self._last = item.pts
             self.container.mux(self._stream.encode(item))
-        elif item.stream_index in self._copies:
-            item.stream = self._copies[item.stream_index]
+        elif item.stream.index in self._copies:
+            item.stream = self._copies[item.stream.index]
             self.container.mux(item)
 
     def finish(self) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import av
 import av.logging
@@ -37,7 +37,8 @@ av.logging.set_level(None)
 DECODED = 16
 FILTERED = 4
 
-Item = VideoFrame | Packet[Any]
+# a string, because PyAV's packets are generic in the type stubs only
+Item: TypeAlias = "VideoFrame | Packet[Any]"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Filtered:
     """What `filter_video` did; `dropped` names the streams that the output's container cannot hold."""
 
     frames: int
+    damaged: int
+    """Frames that the decoder had to patch up; they are in the output."""
     seconds: float
     dropped: tuple[str, ...]
 
@@ -94,15 +97,16 @@ def filter_video(
         temporary = stack.enter_context(replacing(target))
         with _writing(temporary, target, encoder) as opened:
             output = Output(opened, container, first, video, encoder)
-            count = 0
+            count = damaged = 0
             for item in itertools.chain(held, filtered):
                 output.write(item)
                 if isinstance(item, VideoFrame):
                     count += 1
+                    damaged += item.is_corrupt
                     if progress is not None:
                         progress(count, expected)
             output.finish()
-    return Filtered(count, time.perf_counter() - begin, tuple(output.dropped))
+    return Filtered(count, damaged, time.perf_counter() - begin, tuple(output.dropped))
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Ite
     """Frames of the video stream and packets of the others, in the order of the file."""
     try:
         for packet in container.demux():
-            if packet.stream_index == video.index:
+            # a packet that only flushes has no index of its own
+            if packet.stream.index == video.index:
                 yield from cast(list[VideoFrame], packet.decode())
             elif packet.dts is not None:
                 yield packet

@@ -1,0 +1,316 @@
+"""Filtering whole clips."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.sidedata.sidedata import Type
+from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
+
+from vmaf_train.encode import Encoder
+from vmaf_train.errors import UserError
+from vmaf_train.filter import filter_video
+from vmaf_train.load import LoadedModel, load_model
+
+LOSSLESS = {
+    "ffv1": Encoder("ffv1"),
+    "libx264": Encoder("libx264", {"qp": "0", "preset": "ultrafast"}),
+    "libx265": Encoder("libx265", {"preset": "ultrafast", "x265-params": "lossless=1:log-level=none"}),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tiny = {"noop_v1": identity_filter(), "dark_v1": affine_filter(0.5, 0.0), "mean_v1": mean_nr()}
+    return registered(tmp_path_factory.mktemp("models"), tiny)
+
+
+@pytest.fixture
+def noop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    return load_model("noop_v1")
+
+
+@pytest.fixture
+def dark(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    return load_model("dark_v1")
+
+
+def write_clip(
+    path: Path,
+    *,
+    size: tuple[int, int] = (64, 48),
+    pix_fmt: str = "yuv420p",
+    frames: int = 12,
+    pts: list[int] | None = None,
+    audio: bool = False,
+    encoder: str = "ffv1",
+    rotation: int | None = None,
+    **tags: Any,
+) -> Path:
+    """Write a clip of seeded noise on a ramp, lossless by default; `tags` are set on the encoder."""
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        options = {"qp": "0"} if encoder == "libx264" else {}
+        video = container.add_stream(encoder, rate=25, options=options)
+        video.width, video.height, video.pix_fmt = *size, pix_fmt
+        video.codec_context.time_base = Fraction(1, 1000)
+        video.time_base = Fraction(1, 1000)
+        for name, value in tags.items():
+            setattr(video.codec_context, name, value)
+        if rotation is not None:
+            video.set_display_rotation(rotation)
+        video.metadata["title"] = "the picture"
+        container.metadata["title"] = "a clip"
+        if audio:
+            sound = container.add_stream("aac", rate=48000)
+            sound.metadata["language"] = "deu"
+        for index in range(frames):
+            frame = av.VideoFrame(*size, pix_fmt)
+            for plane in frame.planes:
+                sample = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
+                top = 2 ** frame.format.components[0].bits
+                count = plane.buffer_size // np.dtype(sample).itemsize
+                plane.update(generator.integers(0, top, count).astype(sample).tobytes())
+            frame.pts = pts[index] if pts else 40 * index
+            frame.time_base = Fraction(1, 1000)
+            container.mux(video.encode(frame))
+            if audio:
+                wave = np.sin(np.arange(1920) / 20 + index).astype(np.float32)
+                block = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
+                block.sample_rate, block.pts = 48000, 1920 * index
+                container.mux(sound.encode(block))
+        container.mux(video.encode(None))
+        if audio:
+            container.mux(sound.encode(None))
+    return path
+
+
+def read(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def samples(frame: av.VideoFrame) -> list[np.ndarray]:
+    deep = frame.format.components[0].bits > 8
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+        planes.append(np.array(rows[:, : plane.width * (2 if deep else 1)]).view("<u2" if deep else np.uint8))
+    return planes
+
+
+def same_pictures(first: Path, second: Path) -> bool:
+    pairs = list(zip(read(first), read(second), strict=True))
+    return all(np.array_equal(a, b) for x, y in pairs for a, b in zip(samples(x), samples(y), strict=True))
+
+
+def audio_bytes(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "encoder"),
+    [
+        ("yuv420p", "ffv1"),
+        ("yuv422p", "libx264"),
+        ("yuv444p", "libx265"),
+        ("yuv420p10le", "libx264"),
+        ("yuv422p10le", "ffv1"),
+        ("yuv444p10le", "libx265"),
+        ("yuv420p12le", "libx265"),
+        ("yuv422p12le", "ffv1"),
+        ("yuv444p12le", "ffv1"),
+        ("gray", "ffv1"),
+        ("gray10le", "ffv1"),
+    ],
+)
+def test_a_model_that_returns_its_input_and_a_lossless_encoder_change_nothing(
+    noop: LoadedModel, tmp_path: Path, pix_fmt: str, encoder: str
+) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", pix_fmt=pix_fmt, frames=4), tmp_path / "out.mkv"
+    done = filter_video(source, target, noop, encoder=LOSSLESS[encoder], chroma=True)
+    assert done.frames == 4
+    assert read(target)[0].format.name == pix_fmt
+    assert same_pictures(source, target)
+
+
+@pytest.mark.parametrize("size", [(63, 47), (1, 1), (17, 130), (640, 2)])
+def test_any_size_goes_through(noop: LoadedModel, tmp_path: Path, size: tuple[int, int]) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", size=size, frames=2), tmp_path / "out.mkv"
+    filter_video(source, target, noop, encoder=LOSSLESS["ffv1"], chroma=True)
+    assert same_pictures(source, target)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_the_model_changes_luma_and_chroma_only_when_asked(
+    dark: LoadedModel, tmp_path: Path, pix_fmt: str
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", pix_fmt=pix_fmt, frames=3)
+    for chroma in (False, True):
+        target = tmp_path / f"{chroma}.mkv"
+        filter_video(source, target, dark, encoder=LOSSLESS["ffv1"], chroma=chroma)
+        for before, after in zip(read(source), read(target), strict=True):
+            for index, (a, b) in enumerate(zip(samples(before), samples(after), strict=True)):
+                expected = a / 2 if index == 0 or chroma else a
+                assert np.max(np.abs(b - expected)) <= 0.5
+
+
+def test_values_outside_the_range_are_clipped_and_no_number_is_black(tmp_path: Path) -> None:
+    root = model_bytes(
+        # the square root of a negative number is no number
+        [
+            *_nodes(("Sub", ["degraded", "half"], "centred"), ("Mul", ["centred", "five"], "wide")),
+            *_nodes(("Sqrt", ["wide"], "filtered")),
+        ],
+        ("degraded", ("batch", 1, "height", "width")),
+        ("filtered", ("batch", 1, "height", "width")),
+        {"half": np.float32(0.5), "five": np.float32(5)},
+    )
+    model = load_model(registered(tmp_path / "m", {"root_v1": root}) / "root_v1.onnx", unverified=True)
+    source, target = write_clip(tmp_path / "in.mkv", frames=1), tmp_path / "out.mkv"
+    filter_video(source, target, model, encoder=LOSSLESS["ffv1"])
+    before, after = samples(read(source)[0])[0], samples(read(target)[0])[0]
+    assert np.all(after[before < 127] == 0)
+    assert np.all(after[before > 180] == 255)
+
+
+def _nodes(*steps: tuple[str, list[str], str]) -> list[Any]:
+    from onnx import helper
+
+    return [helper.make_node(operator, inputs, [output]) for operator, inputs, output in steps]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_audio_timestamps_duration_and_tags_are_kept(noop: LoadedModel, tmp_path: Path, suffix: str) -> None:
+    pts = [0, 40, 90, 100, 200, 240, 250, 300, 420, 440, 470, 480]
+    source = write_clip(
+        tmp_path / f"in{suffix}",
+        pts=pts,
+        audio=True,
+        encoder="libx264",
+        color_range=2,
+        color_primaries=9,
+        color_trc=16,
+        colorspace=9,
+        sample_aspect_ratio=Fraction(4, 3),
+        rotation=90,
+    )
+    target = tmp_path / f"out{suffix}"
+    done = filter_video(source, target, noop, encoder=LOSSLESS["libx264"])
+    assert done.dropped == ()
+    assert same_pictures(source, target)
+    assert [frame.time for frame in read(target)] == [frame.time for frame in read(source)]
+    assert audio_bytes(target) == audio_bytes(source) != []
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
+            found = getattr(after.streams.video[0].codec_context, name)
+            assert found == getattr(before.streams.video[0].codec_context, name)
+        assert after.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+        assert [stream.type for stream in after.streams] == [stream.type for stream in before.streams]
+        assert after.streams.audio[0].metadata["language"] == "deu"
+        assert after.metadata["title"] == "a clip"
+        assert after.duration == pytest.approx(before.duration, abs=2000)
+        frames = [next(container.decode(video=0)) for container in (before, after)]
+    matrices = [bytes(frame.side_data.get(Type.DISPLAYMATRIX)) for frame in frames]
+    assert frames[1].rotation == 90
+    assert matrices[0] == matrices[1]
+
+
+def test_subtitles_and_chapters_are_kept_and_what_a_container_cannot_hold_is_named(
+    noop: LoadedModel, tmp_path: Path
+) -> None:
+    plain = write_clip(tmp_path / "plain.mkv", encoder="libx264")
+    source = tmp_path / "in.mkv"
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:00,400\nHello\n")
+    with av.open(str(plain)) as video, av.open(str(words)) as text, av.open(str(source), "w") as both:
+        copies = [both.add_stream_from_template(c.streams[0], opaque=True) for c in (video, text)]
+        both.add_attachment("font.ttf", "application/x-truetype-font", b"not really")
+        both.set_chapters(
+            [{"id": 1, "start": 0, "end": 300, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}]
+        )
+        for container, stream in zip((video, text), copies, strict=True):
+            for packet in container.demux():
+                if packet.dts is not None:
+                    packet.stream = stream
+                    both.mux(packet)
+    matroska = filter_video(source, tmp_path / "out.mkv", noop)
+    assert matroska.dropped == ()
+    with av.open(str(tmp_path / "out.mkv")) as after:
+        assert [stream.type for stream in after.streams] == ["video", "subtitle", "attachment"]
+        assert after.chapters()[0]["metadata"]["title"] == "One"
+        assert after.streams[2].data == b"not really"
+    mp4 = filter_video(source, tmp_path / "out.mp4", noop)
+    assert len(mp4.dropped) == 2
+    assert "subtitle" in mp4.dropped[0]
+    assert "attachment" in mp4.dropped[1]
+
+
+def test_mistakes_are_named_and_leave_no_file(noop: LoadedModel, folder: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mkv", frames=2)
+    (tmp_path / "sound.wav").write_bytes(b"RIFF")
+    (tmp_path / "exists.mkv").write_bytes(b"mine")
+    rgb = write_clip(tmp_path / "rgb.mkv", pix_fmt="bgr0", frames=2)
+    deep = write_clip(tmp_path / "deep.mkv", pix_fmt="yuv420p12le", frames=2)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    cases: list[tuple[str, Path, Path, Encoder]] = [
+        ("no clip", tmp_path / "none.mkv", tmp_path / "o.mkv", Encoder()),
+        ("cannot decode", tmp_path / "sound.wav", tmp_path / "o.mkv", Encoder()),
+        ("is the input", source, source, Encoder()),
+        ("exists", source, tmp_path / "exists.mkv", Encoder()),
+        ("no video encoder", source, tmp_path / "o.mkv", Encoder("libnothing")),
+        ("no video encoder", source, tmp_path / "o.mkv", Encoder("aac")),
+        ("no option nonsense", source, tmp_path / "o.mkv", Encoder("libx264", {"nonsense": "1"})),
+        ("refuses", source, tmp_path / "o.mkv", Encoder("libx264", {"crf": "many"})),
+        ("refuses", source, tmp_path / "o.strange", Encoder()),
+        ("no luma plane", rgb, tmp_path / "o.mkv", Encoder("ffv1")),
+        ("--encoder libx265 or ffv1", deep, tmp_path / "o.mkv", Encoder("libx264")),
+    ]
+    for text, begin, end, encoder in cases:
+        with pytest.raises(UserError, match=text):
+            filter_video(begin, end, noop, encoder=encoder)
+    with pytest.raises(UserError, match="use `vmaf-train score`"):
+        filter_video(source, tmp_path / "o.mkv", load_model("mean_v1"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (tmp_path / "exists.mkv").read_bytes() == b"mine"
+
+
+def test_damaged_pictures_are_counted(noop: LoadedModel, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mkv", frames=30)
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 1000] = bytes(1000)
+    source.write_bytes(data)
+    done = filter_video(source, tmp_path / "out.mkv", noop)
+    assert (done.damaged > 0) == any(frame.is_corrupt for frame in read(source))
+    assert done.frames == len(read(source))
+
+
+def test_a_run_that_stops_half_way_leaves_the_earlier_output_whole(noop: LoadedModel, tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", frames=60), tmp_path / "out.mkv"
+    target.write_bytes(b"earlier")
+
+    def stop(done: int, _expected: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        filter_video(source, target, noop, force=True, progress=stop)
+    assert target.read_bytes() == b"earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+def test_progress_counts_every_frame_and_force_replaces(noop: LoadedModel, tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", frames=7), tmp_path / "out.mkv"
+    target.write_bytes(b"earlier")
+    seen: list[int] = []
+    filter_video(source, target, noop, force=True, progress=lambda done, _expected: seen.append(done))
+    assert seen == list(range(1, 8))
+    assert len(read(target)) == 7
