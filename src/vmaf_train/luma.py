@@ -1,4 +1,4 @@
-"""Luma planes: the value range of the models and area interpolation, exact to the last bit.
+"""Luma planes: out of a decoded frame, into the value range of the models, and resized exactly.
 
 Luma is the Y plane as coded. Area interpolation is that of ffmpeg's `scale=flags=area`: downwards each
 target pixel is the mean of the source area that it covers, upwards bilinear. All weights are whole
@@ -7,11 +7,20 @@ numbers over a common denominator, so every machine gives the same bytes.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from vmaf_train.errors import UserError
+
+if TYPE_CHECKING:
+    from av.video.format import VideoFormat
+    from av.video.frame import VideoFrame
+
+HIGH_ALIGNED = re.compile(r"p[024]1[0-9](le|be)|.*msb(le|be)")  # bits in the upper part of 16
 Plane: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -22,19 +31,14 @@ def to_unit(luma: npt.NDArray[np.integer], bits: int = 8) -> npt.NDArray[np.floa
 
 
 def to_8_bits(luma: npt.NDArray[np.integer], bits: int) -> Plane:
-    """Round code values of `bits` bits to 8 bits by a shift, which keeps video black (16) and white (235).
+    """Round code values of 8..16 `bits` to 8 bits by a shift, which keeps video black (16) and white (235).
 
     Levels of video are defined per bit depth by powers of two (ITU-R BT.709, BT.2100: black is 16 at
     8 bits, 64 at 10), so this is what an 8-bit copy of the same clip holds.
     """
-    if bits < 8:
-        stretched: Plane = luma.astype(np.uint8) * np.uint8(255 // (2**bits - 1))
-        return stretched
-    if bits == 8:
-        return luma.astype(np.uint8)
-    shift = bits - 8
-    rounded = (luma.astype(np.uint32) + (1 << (shift - 1))) >> shift
-    return np.minimum(rounded, 255).astype(np.uint8)
+    half = (1 << (bits - 8)) >> 1
+    rounded: Plane = np.minimum((luma.astype(np.uint32) + half) >> (bits - 8), 255).astype(np.uint8)
+    return rounded
 
 
 def area_weights(source: int, target: int) -> npt.NDArray[np.float32]:
@@ -47,8 +51,16 @@ def area_weights(source: int, target: int) -> npt.NDArray[np.float32]:
     """
     if source < 1 or target < 1:
         raise ValueError(f"cannot resize {source} to {target} pixels: both must be at least 1")
-    rows, divisor = _resample(np.eye(source, dtype=np.int64), target)
-    return (rows / divisor).astype(np.float32)
+    if target >= source:
+        rows, divisor = _bilinear(np.eye(source, dtype=np.int64), target)
+    else:
+        # overlap of target pixel [i, i + 1) * source with source pixel [j, j + 1) * target
+        begin = np.arange(target, dtype=np.int64)[:, None] * source
+        pixel = np.arange(source, dtype=np.int64)[None, :] * target
+        overlap = np.minimum(begin + source, pixel + target) - np.maximum(begin, pixel)
+        rows, divisor = np.maximum(overlap, 0), source
+    weights: npt.NDArray[np.float32] = (rows / divisor).astype(np.float32)
+    return weights
 
 
 def area_resize(luma: Plane, height: int, width: int) -> Plane:
@@ -74,7 +86,13 @@ def _resample(values: npt.NDArray[np.integer], target: int) -> tuple[npt.NDArray
         return _bilinear(values, target)
     # edge i of the target lies at i * source / target: so many whole source pixels and `part` / target
     whole, part = np.divmod(np.arange(target + 1, dtype=np.int64) * source, target)
-    sums = np.add.reduceat(values, whole[:-1], axis=0, dtype=np.int64) * target
+    counts = np.diff(whole)
+    sums = values[whole[:-1]].astype(np.int64)
+    for offset in range(1, int(counts.max())):
+        # a few adds of many rows: ten times as fast as np.add.reduceat
+        longer = np.flatnonzero(counts > offset)
+        sums[longer] += values[whole[longer] + offset]
+    sums *= target
     at_edge = values[np.minimum(whole, source - 1)].astype(np.int64) * part[:, None]
     return sums - at_edge[:-1] + at_edge[1:], source
 
@@ -88,3 +106,48 @@ def _bilinear(values: npt.NDArray[np.integer], target: int) -> tuple[npt.NDArray
     low = values[np.clip(left, 0, source - 1)].astype(np.int64)
     high = values[np.clip(left + 1, 0, source - 1)].astype(np.int64)
     return low * (2 * target - part) + high * part, 2 * target
+
+
+def luma_of(frame: VideoFrame, path: Path) -> Plane:
+    """Return the Y plane (H, W) of a decoded frame, 8 bits a pixel, turned and mirrored as it is shown.
+
+    The plane is read directly, never through the `gray` pixel format, which stretches limited range to
+    full range. RGB and palette frames become BT.601 limited-range luma, as in ffmpeg.
+
+    Raises:
+        UserError: the clip is to be shown turned by an angle other than 90, 180 or 270 degrees.
+    """
+    if not _has_luma_plane(frame.format):
+        # packed, palette, RGB and odd depths: swscale knows them all
+        frame = frame.reformat(format="yuv444p")
+    name, first = frame.format.name, frame.format.components[0]
+    kind = np.dtype(np.uint16 if first.bits > 8 else np.uint8)
+    kind = kind.newbyteorder(">" if frame.format.is_big_endian else "<")
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
+    luma = np.ascontiguousarray(rows[:, : frame.width * kind.itemsize]).view(kind)
+    # some formats keep their 10 or 12 bits in the upper part of 16
+    return _upright(to_8_bits(luma, 16 if HIGH_ALIGNED.fullmatch(name) else first.bits), frame, path)
+
+
+def _has_luma_plane(layout: VideoFormat) -> bool:
+    first = layout.components[0]
+    alone = layout.is_planar or layout.name.startswith("gray")
+    return alone and first.is_luma and not layout.is_rgb and 8 <= first.bits <= 16
+
+
+def _upright(luma: Plane, frame: VideoFrame, path: Path) -> Plane:
+    """Turn and mirror as the frame's display matrix asks, as ffmpeg does before its filters."""
+    from av.sidedata.sidedata import Type
+
+    data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
+    if data is None:
+        return luma
+    # x' = a x + c y, y' = b x + d y
+    a, b, _, c, d = np.frombuffer(memoryview(data), dtype=np.int32)[:5].tolist()
+    straight, crossed = abs(a) + abs(d), abs(b) + abs(c)
+    if min(straight, crossed) * 50 > max(straight, crossed):
+        raise UserError(f"{path} is turned by an odd angle; re-encode it upright or remove it")
+    if crossed > straight:
+        luma, a, d = luma.T, c, b
+    return np.ascontiguousarray(luma[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

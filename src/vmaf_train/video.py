@@ -2,14 +2,15 @@
 
 Luma is the Y plane as the decoder hands it out, upright as ffmpeg shows it (rotation metadata obeyed),
 8 bits a pixel (deeper clips rounded, see `luma.to_8_bits`). Interlaced frames stay woven, non-square
-pixels stay as they are coded. RGB clips become BT.601 limited-range luma, as in ffmpeg.
+pixels stay as they are coded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,20 +18,21 @@ from typing import Any
 
 import av
 import av.logging
-import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmaf_train.errors import UserError
-from vmaf_train.luma import Plane, to_8_bits
+from vmaf_train.luma import Plane, luma_of
 
 av.logging.set_level(None)
 
+# containers whose header says when the pictures start and end, and that seek exactly
+EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+SEEKS = 4  # key frames tried, backwards, until one is shown before the middle
+RATE_TOLERANCE = 0.05  # a declared frame rate further off than this is not believed
 # codecs in which a picture marked as no reference is one: skipping it changes no other picture
 SKIPPABLE = ("h264", "mpeg1video", "mpeg2video", "mpeg4")
-HIGH_ALIGNED = re.compile(r"p[024]1[0-9](le|be)|.*msb(le|be)")
 CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -60,7 +62,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Packets:
-    """What reading every packet, without decoding, says."""
+    """What reading every packet, without decoding, says; `span` is None without times."""
 
     count: int
     span: _Span | None
@@ -82,33 +84,34 @@ def probe(path: Path, *, whole: bool = False) -> VideoInfo:
         UserError: no such file, not a video, no picture in it, or (with `whole`) truncated.
     """
     with _opened(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate
-        declared, count = _declared_span(container, stream), stream.frames
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        tick = float(stream.time_base or 0)
+        span, count = _declared_span(container, stream), stream.frames
         first = next(iter(container.decode(stream)), None)
         if first is None:
             raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
-        height, width = _luma_of(first, path).shape
-        codec, pix_fmt = stream.codec_context.name, first.format.name
-    if whole or not count or declared is None:
+        height, width = luma_of(first, path).shape
+        codec, pix_fmt = stream.codec_context.codec.canonical_name, first.format.name
+    if whole or not count or span is None:
         with _opened(path) as (container, stream):
             packets = _read_packets(container, stream)
-            base = stream.time_base or Fraction(1, 1)
         if whole and not packets.whole:
-            raise UserError(f"{path}: truncated (it ends after {packets.count} pictures); replace the clip")
-        count, declared = packets.count, declared or packets.span
-    else:
-        base = stream.time_base or Fraction(1, 1)
-    duration = float(declared.duration * base) if declared else float(count / rate) if rate else 0.0
-    fps = float(rate) if rate else count / duration if duration else 0.0
-    return VideoInfo(width, height, fps, count, duration, codec, pix_fmt)
+            raise UserError(
+                f"{path}: truncated after {packets.count} pictures; replace the clip or remove it"
+            )
+        count, span = packets.count, span or packets.span
+    seconds = float(span.duration) * tick if span else count / rate if rate else 0.0
+    if seconds and (not rate or abs(count / seconds / rate - 1) > RATE_TOLERANCE):
+        rate = count / seconds
+    return VideoInfo(width, height, rate, count, seconds, codec, pix_fmt)
 
 
 def middle_luma(path: Path) -> Plane:
     """Return the luma (H, W) of the first frame at or after half the duration, in order of presentation.
 
-    The duration is that of the pictures where the file tells it, else the file's; without any, or where
-    it reaches past the last picture, the packets are read. When no frame starts in the second half, the
-    frame on screen in the middle is the last one.
+    The duration is that of the pictures as the header of an MP4, MOV, Matroska or WebM file declares it;
+    of other containers, and where a header reaches past the last picture, the packets say it. When no
+    frame starts in the second half, it is the last frame, which is on screen in the middle.
 
     Raises:
         UserError: as `probe`; also damage at the middle, a clip cut off before it, or a single frame.
@@ -117,14 +120,14 @@ def middle_luma(path: Path) -> Plane:
         span = _declared_span(container, stream)
         if span is not None:
             with contextlib.suppress(_UncertainError, av.FFmpegError):
-                return _luma_of(_seek_middle(container, stream, span), path)
+                return luma_of(_seek_middle(container, stream, span), path)
     with _opened(path) as (container, stream):
         packets = _read_packets(container, stream)
     with _opened(path) as (container, stream):
-        frame = _walk_to_middle(container, stream, span, packets, path)
+        frame = _walk_to_middle(container, stream, packets, path)
         if frame.is_corrupt:
             raise UserError(f"{path}: the middle frame is damaged; replace the clip or remove it")
-        return _luma_of(frame, path)
+        return luma_of(frame, path)
 
 
 def iterate_luma(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple[int, Plane]]:
@@ -142,7 +145,7 @@ def iterate_luma(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple
         index = -1
         for index, frame in enumerate(container.decode(stream)):
             if index % every == 0:
-                yield index, _luma_of(frame, path)
+                yield index, luma_of(frame, path)
         if index < 0:
             raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
 
@@ -173,9 +176,8 @@ def _opened(path: Path, threads: int = 1) -> Iterator[tuple[Any, VideoStream]]:
 
 
 def _declared_span(container: Any, stream: VideoStream) -> _Span | None:
-    """Start and duration of the pictures as the file declares them, None where it does not."""
-    base = stream.time_base
-    if not base or stream.start_time is None:
+    """Start and duration of the pictures as an exact container declares them, else None."""
+    if container.format.name not in EXACT or not stream.time_base or stream.start_time is None:
         return None
     if stream.duration is not None and stream.duration > 0:
         return _Span(stream.start_time, Fraction(stream.duration))
@@ -183,111 +185,100 @@ def _declared_span(container: Any, stream: VideoStream) -> _Span | None:
     if tag := CLOCK.fullmatch(stream.metadata.get("DURATION", "")):
         seconds = (int(tag[1]) * 60 + int(tag[2])) * 60 + Fraction(tag[3])
         if seconds > 0:
-            return _Span(stream.start_time, seconds / base)
+            return _Span(stream.start_time, seconds / stream.time_base)
     if container.duration is not None and container.duration > 0:
-        return _Span(stream.start_time, Fraction(container.duration, av.time_base) / base)
+        return _Span(stream.start_time, Fraction(container.duration, av.time_base) / stream.time_base)
     return None
 
 
 def _seek_middle(container: Any, stream: VideoStream, span: _Span) -> VideoFrame:
     """Decode from the key frame before the middle on; `_UncertainError` unless the frame is certain."""
     target = span.start + int(span.duration / 2)
-    context = stream.codec_context
-    container.seek(target, stream=stream, backward=True, any_frame=False)
-    first: int | None = None
-    for packet in container.demux(stream):
-        if packet.size and packet.pts is None:
+    for _ in range(SEEKS):
+        container.seek(target, stream=stream, backward=True, any_frame=False)
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        key = next(packets, None)
+        if key is None or not key.is_keyframe or key.pts is None:
             raise _UncertainError
-        if first is None and packet.size:
-            # a key frame shown after the target: the target would lie in the group of pictures before
-            if not packet.is_keyframe or span.reaches_middle(packet.pts - 1):
-                raise _UncertainError
-            first = packet.pts
+        if not span.reaches_middle(key.pts - 1):
+            return _decode_to_middle(itertools.chain([key], packets), key.pts, stream, span)
+        # in an open group of pictures the middle is shown before this key frame: start one earlier
+        target = min(key.pts if key.dts is None else key.dts, target) - 1
+    raise _UncertainError
+
+
+def _decode_to_middle(packets: Iterable[Any], key: int, stream: VideoStream, span: _Span) -> VideoFrame:
+    context = stream.codec_context
+    found_key = False
+    for packet in itertools.chain(packets, [None]):
+        if packet is not None and packet.pts is None:
+            raise _UncertainError
         if context.name in SKIPPABLE:
-            early = bool(packet.size) and not span.reaches_middle(packet.pts)
+            early = packet is not None and not span.reaches_middle(packet.pts)
             context.skip_frame = "NONREF" if early else "DEFAULT"
-        for frame in packet.decode():
+        for frame in context.decode(packet):
             if frame.pts is None or frame.is_corrupt:
                 raise _UncertainError
+            # a decoder that waits until it has recovered (intra refresh) shows a later frame first
+            found_key |= frame.pts == key
             if span.reaches_middle(frame.pts):
-                return frame  # type: ignore[no-any-return]
+                if not found_key:
+                    raise _UncertainError
+                return frame
     raise _UncertainError
 
 
 def _read_packets(container: Any, stream: VideoStream) -> _Packets:
-    """Read all packets of the pictures: how many, when shown, and whether the file holds all it declares."""
+    """Read all packets of the pictures: how many, when, and whether the file holds all it declares."""
     declared = _declared_span(container, stream)
-    others = len(container.streams) > 1 and stream.duration is None and "DURATION" not in stream.metadata
-    index = len(stream.index_entries) if "mp4" in container.format.name else 0
-    count, begin, end, damaged = 0, None, None, False
+    own = stream.duration is not None or "DURATION" in stream.metadata or len(container.streams) == 1
+    indexed = len(stream.index_entries) if container.format.name == EXACT[0] else 0
+    count, damaged, timed = 0, False, 0
+    begin = last = end = 0
     for packet in container.demux(stream):
         if not packet.size:
             continue
         count += 1
         damaged |= packet.is_corrupt
         if packet.pts is not None:
-            shown_until = packet.pts + (packet.duration or 0)
-            begin = packet.pts if begin is None else min(begin, packet.pts)
-            end = shown_until if end is None else max(end, shown_until)
-    whole = not damaged and count >= index
-    if declared is not None and not others and end is not None and not index:
-        # containers round times and last durations: a tenth of a second, or two pictures, is no loss
-        slack = max(Fraction(1, 10) / (stream.time_base or 1), 2 * declared.duration / max(count, 1))
+            until = packet.pts + (packet.duration or 0)
+            begin, last = min(begin, packet.pts) if timed else packet.pts, max(last, packet.pts)
+            end, timed = max(end, until) if timed else until, timed + 1
+    if timed > 1 and end == last:
+        # no durations: the last picture is shown as long as the others on average
+        end += (last - begin) // (timed - 1)
+    whole = not damaged and count >= indexed
+    if declared is not None and own and timed and not indexed:
+        # headers round times: two pictures, or a tenth of a second, is no loss
+        slack = max(Fraction(1, 10) / (stream.time_base or 1), 2 * declared.duration / count)
         whole = whole and end + slack >= declared.start + declared.duration
-    span = _Span(begin, Fraction(end - begin)) if begin is not None and end is not None else None
-    return _Packets(count, span if span and span.duration > 0 else None, whole)
+    # AVI has no times of presentation: what the demuxer gives is the order of decoding
+    sure = timed == count and end > begin and container.format.name != "avi"
+    span = _Span(begin, Fraction(end - begin)) if sure else None
+    return _Packets(count, declared if declared and span and declared.reaches_middle(last) else span, whole)
 
 
-def _walk_to_middle(
-    container: Any, stream: VideoStream, declared: _Span | None, packets: _Packets, path: Path
-) -> VideoFrame:
-    """Decode from the start; the middle is the declared one unless the packets end before it."""
-    span = packets.span
-    if declared is not None and span is not None and declared.reaches_middle(span.start + int(span.duration)):
-        span = declared
-    elif not packets.whole:
-        raise UserError(f"{path}: cut off before its middle frame; replace the clip")
+def _walk_to_middle(container: Any, stream: VideoStream, packets: _Packets, path: Path) -> VideoFrame:
+    """Decode from the start; without times the middle of N frames is frame N / 2, rounded up."""
+    declared = _declared_span(container, stream)
+    if declared is not None and packets.span != declared and not packets.whole:
+        raise UserError(f"{path}: cut off before its middle frame; replace the clip or remove it")
+    span: _Span | None = None
     last: VideoFrame | None = None
-    untimed = (packets.count + 1) // 2
     index = -1
+    frame: VideoFrame
     for index, frame in enumerate(container.decode(stream)):
         last = frame
+        if index == 0 and packets.span is not None and frame.pts is not None:
+            # the first packet is not always of the first picture that can be decoded
+            span = _Span(frame.pts, packets.span.duration)
         if span is None or frame.pts is None:
-            if index >= untimed:
-                return frame  # type: ignore[no-any-return]
-        elif index and span.reaches_middle(frame.pts):
-            return frame  # type: ignore[no-any-return]
+            if index >= (packets.count + 1) // 2:
+                return frame
+        elif span.reaches_middle(frame.pts):
+            return frame
     if last is None:
         raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
     if index == 0:
         raise UserError(f"{path} has a single frame, which is no video; replace the clip or remove it")
     return last
-
-
-def _luma_of(frame: VideoFrame, path: Path) -> Plane:
-    """Luma of a decoded frame, 8 bits a pixel and upright."""
-    name, first = frame.format.name, frame.format.components[0]
-    plain = frame.format.is_planar or name.startswith("gray")
-    if not (first.is_luma and plain) or frame.format.is_rgb or not 8 <= first.bits <= 16:
-        # packed, palette and RGB formats: swscale knows them all
-        frame = frame.reformat(format="yuv444p")
-        name, first = frame.format.name, frame.format.components[0]
-    plane, deep = frame.planes[0], first.bits > 8
-    kind = np.dtype(np.uint16 if deep else np.uint8).newbyteorder(">" if frame.format.is_big_endian else "<")
-    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
-    luma = np.ascontiguousarray(rows[:, : frame.width * kind.itemsize]).view(kind)
-    bits = 16 if HIGH_ALIGNED.fullmatch(name) else first.bits
-    return _upright(to_8_bits(luma, bits), frame, path)
-
-
-def _upright(luma: Plane, frame: VideoFrame, path: Path) -> Plane:
-    """Turn and mirror as the frame's display matrix asks, as ffmpeg does before its filters."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
-    if data is None:
-        return luma
-    a, b, _, c, d = np.frombuffer(memoryview(data), dtype=np.int32)[:5].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        luma, a, d, b, c = luma.T, c, b, 0, 0
-    if abs(b) + abs(c) > (abs(a) + abs(d)) // 50:
-        raise UserError(f"{path} is turned by an odd angle; re-encode it upright or remove it")
-    return np.ascontiguousarray(luma[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
