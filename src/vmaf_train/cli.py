@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmaf_train.cli_use import add_commands
 from vmaf_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from vmaf_train.params import Params
 
 PIPELINE = "Pipeline stages (run by `dvc repro`)"
-USE = "Use the models"
 TRUST = "Check and sign the models"
 INTERRUPTED = 130  # the shell's status for Ctrl-C
 
@@ -34,13 +34,6 @@ app = typer.Typer(
 )
 
 ModelId = Annotated[str, typer.Argument(help="A model id of params.yaml, for example nr_metric_v1.")]
-AnyModel = Annotated[str, typer.Argument(help="A registered model id, or the path of an ONNX file.")]
-Unverified = Annotated[
-    bool,
-    typer.Option(
-        "--unverified", help="Accept a file outside the registry; forbidden operators stay refused."
-    ),
-]
 
 
 def main() -> None:
@@ -142,6 +135,9 @@ def register() -> None:
     from vmaf_train.register import register as run
 
     run(*_stage())
+
+
+add_commands(app)
 
 
 @app.command(rich_help_panel=TRUST)

@@ -27,7 +27,7 @@ from vmaf_train.luma import Plane
 from vmaf_train.pipeline import ahead, batches, map_ahead
 from vmaf_train.pooling import Pooled, pool
 from vmaf_train.surgery import fix_shape, resize_first
-from vmaf_train.video import iterate_luma
+from vmaf_train.video import iterate_luma, probe
 
 # frames that go from one thread to another at a time, and batches that wait between two stages
 BATCH = 4
@@ -156,3 +156,11 @@ def score_videos(
 
     with ThreadPoolExecutor(at_once) as pool_of_threads:
         return list(pool_of_threads.map(one, paths))
+
+
+def expected_frames(paths: Sequence[Path], every: int) -> int:
+    """Frames that will be scored, for a progress bar; 0 where a clip cannot tell."""
+    try:
+        return sum(-(-probe(path).frames // every) for path in paths)
+    except UserError:
+        return 0

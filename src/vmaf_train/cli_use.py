@@ -1,0 +1,167 @@
+"""The commands that use the models: score, filter, specialize, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmaf_train.errors import UserError
+
+PANEL = "Use the models"
+
+AnyModel = Annotated[str, typer.Argument(help="A registered model id, or the path of an ONNX file.")]
+Unverified = Annotated[
+    bool,
+    typer.Option(
+        "--unverified", help="Accept a file outside the registry; forbidden operators stay refused."
+    ),
+]
+METRIC = "nr_metric_v1"
+FILTER = "learned_filter_v1"
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    for command in (score, filter_, specialize, inspect):
+        app.command(command.__name__.rstrip("_"), rich_help_panel=PANEL)(command)
+
+
+def score(
+    videos: Annotated[list[Path], typer.Argument(help="Clips; several are scored at the same time.")],
+    model: Annotated[str, typer.Option(help="Metric: a registered id or an ONNX file.")] = METRIC,
+    every: Annotated[int, typer.Option(min=1, help="Score every N-th frame.")] = 1,
+    json: Annotated[
+        Path | None, typer.Option(help="Write libvmaf's log shape; for several clips: a folder.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one row a frame.")] = None,
+    unverified: Unverified = False,
+) -> None:
+    """Score clips without a reference: MOS of every frame, and pooled.
+
+    Example: vmaf-train score clip.mp4 --every 5 --json clip.json
+    """
+    from vmaf_train.load import load_model
+    from vmaf_train.score import ClipScore, expected_frames, score_videos
+    from vmaf_train.score_log import meaning_text, write_csv, write_logs
+    from vmaf_train.terminal import print_table, progress_bar
+
+    # the score's own graphs do the work; this session only has to exist
+    loaded = load_model(model, unverified=unverified, threads=1)
+    done: dict[Path, int] = {}
+    with progress_bar("scoring") as report:
+        expected = expected_frames(videos, every) if report is not None else 0
+
+        def progress(video: Path, count: int) -> None:
+            done[video] = count
+            if report is not None:
+                report(sum(done.values()), expected)
+
+        results = score_videos(videos, loaded, every=every, progress=progress)
+    clips = [result for result in results if isinstance(result, ClipScore)]
+    if clips:
+        header = ("video", "frames", "mean", "harmonic mean", "min", "max", "seconds")
+        rows = []
+        for clip in clips:
+            pooled = (clip.pooled.mean, clip.pooled.harmonic_mean, clip.pooled.min, clip.pooled.max)
+            numbers = [f"{value:.3f}" for value in pooled]
+            rows.append([str(clip.path), str(len(clip.frames)), *numbers, f"{clip.seconds:.2f}"])
+        print_table(header, rows, meaning_text(loaded))
+        if json is not None:
+            write_logs(json, clips, loaded)
+        if csv is not None:
+            write_csv(csv, clips, loaded)
+    errors = [result for result in results if isinstance(result, UserError)]
+    if errors:
+        raise UserError("; ".join(map(str, errors)))
+
+
+def filter_(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The clip to filter.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The new clip; its suffix is the container.")],
+    model: Annotated[str, typer.Option(help="Filter: a registered id or an ONNX file.")] = FILTER,
+    chroma: Annotated[bool, typer.Option("--chroma", help="Filter the chroma planes as well.")] = False,
+    encoder: Annotated[str, typer.Option(help="FFmpeg's encoder: libx264, libx265, libsvtav1, ffv1 …")] = (
+        "libx264"
+    ),
+    crf: Annotated[float | None, typer.Option(help="Quality; unset: the encoder's default.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Speed; unset: the encoder's default.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="Another encoder option, KEY=VALUE.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-y", help="Replace an existing output.")] = False,
+    unverified: Unverified = False,
+) -> None:
+    """Run a clip's luma through a filter; audio, subtitles, timestamps and colour tags are kept.
+
+    Example: vmaf-train filter in.mp4 out.mp4 --encoder libx265 --crf 20
+    """
+    from vmaf_train.encode import Encoder
+    from vmaf_train.filter import filter_video
+    from vmaf_train.load import load_model
+    from vmaf_train.terminal import progress_bar
+
+    options = {}
+    for text in option or []:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UserError(f"--option {text!r} is not KEY=VALUE")
+        options[key] = value
+    for key, given in (("crf", crf), ("preset", preset)):
+        if given is not None:
+            options[key] = f"{given:g}" if isinstance(given, float) else given
+    loaded = load_model(model, unverified=unverified)
+    with progress_bar(f"filtering {source.name}") as report:
+        done = filter_video(
+            source,
+            target,
+            loaded,
+            encoder=Encoder(encoder, options),
+            chroma=chroma,
+            force=force,
+            progress=report,
+        )
+    rate = done.frames / done.seconds
+    print(f"{target}: {done.frames} frames in {done.seconds:.1f} s ({rate:.1f} fps), model {loaded.id}")
+    if done.damaged:
+        print(f"damaged in the input: {done.damaged} frames")
+    for name in done.dropped:
+        print(f"not kept: {name}")
+
+
+def specialize(
+    model: AnyModel,
+    width: Annotated[int, typer.Option(help="Columns of the frames.")],
+    height: Annotated[int, typer.Option(help="Rows of the frames.")],
+    out: Annotated[Path, typer.Option(help="Folder for the copy and its sidecar.")] = Path(),
+    unverified: Unverified = False,
+) -> None:
+    """Write the copy of a model that libvmaf's C client loads: one frame size, resize or clip inside.
+
+    Example: vmaf-train specialize nr_metric_v1 --width 1920 --height 1080 --out models
+    """
+    from vmaf_train.load import load_model
+    from vmaf_train.specialize import specialize as run
+
+    done = run(load_model(model, unverified=unverified), width, height, out)
+    unit = "MOS" if done.facts.output.shape == (1,) else "code values"
+    print(f"{done.path}: {done.facts.input.text} -> {done.facts.output.text}, opset {done.facts.opset}")
+    print("operators: " + ", ".join(f"{name} {count}" for name, count in done.facts.operators.items()))
+    print(f"largest difference to the registered model on one frame: {done.difference:.2g} {unit}")
+    print(f"sidecar: {done.sidecar}")
+
+
+def inspect(model: AnyModel, unverified: Unverified = False) -> None:
+    """Show what a model is: kind, shapes, operators, size, work and time of a frame, provenance."""
+    from vmaf_train.inspect import costs, facts
+    from vmaf_train.load import load_model
+    from vmaf_train.terminal import print_facts, print_table
+
+    loaded = load_model(model, unverified=unverified)
+    print_facts(loaded.id, facts(loaded))
+    rows = [
+        (cost.label, f"{cost.macs / 1e9:.4g}", f"{cost.seconds * 1e3:.4g}", f"{1 / cost.seconds:.4g}")
+        for cost in costs(loaded)
+    ]
+    print_table(("frame", "GMAC", "ms", "fps"), rows, "one frame on this machine, all cores")
