@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 
+from vmaf_train.camera import Frames
 from vmaf_train.impair import (
     CODECS,
     Impairment,
@@ -17,7 +18,7 @@ from vmaf_train.impair import (
     vmaf_to_mos,
 )
 from vmaf_train.leaves import seeded
-from vmaf_train.scenes import Frames, render_clip
+from vmaf_train.scenes import render_clip
 
 
 @pytest.fixture(scope="module")

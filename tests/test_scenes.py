@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image
 
-from vmaf_train.leaves import seeded
-from vmaf_train.scenes import add_grain, camera, render_clip, render_still
+from vmaf_train.scenes import render_clip, render_still
 
 SIZE = (160, 96)
 
@@ -35,24 +33,3 @@ def test_scenes_differ_in_brightness_contrast_and_detail(stills: np.ndarray) -> 
     detail = [np.abs(np.diff(still.astype(float), axis=1)).mean() for still in stills]
     assert max(means) - min(means) > 60
     assert max(detail) > 4 * min(detail)
-
-
-def test_the_camera_moves_and_never_leaves_the_picture() -> None:
-    picture = Image.fromarray(np.full((120, 200), 99, np.uint8))
-    moved = 0
-    ramp = Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (120, 1)))
-    for index in range(20):
-        name = f"{index}"
-        assert (camera(picture, seeded(1, name), *SIZE, frames=6) == 99).all()
-        clip = camera(ramp, seeded(1, name), *SIZE, frames=6)
-        moved += bool((clip[0] != clip[-1]).any())
-    assert moved > 10
-
-
-def test_grain_has_the_strength_asked_for_and_is_new_in_each_frame() -> None:
-    grey = np.full((4, 100, 100), 128, np.uint8)
-    noisy = add_grain(grey, 5.0, seeded(1, "grain"))
-    assert abs(float(noisy.std()) - 5) < 0.3
-    assert abs(float(noisy.mean()) - 128) < 0.2
-    assert (noisy[0] != noisy[1]).any()
-    assert add_grain(grey, 0.0, seeded(1, "grain")) is grey

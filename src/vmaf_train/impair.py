@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from vmaf_train.camera import Frames, add_grain
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
-from vmaf_train.scenes import Frames, add_grain
 
 # codec -> encoder settings (one thread, nothing of the machine in the file), then the name of the
 # quality setting and its values from the best to the worst rung of the ladder

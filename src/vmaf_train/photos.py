@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from vmaf_train.camera import HIGH, LOW, MARGIN, Frames, camera
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.leaves import seeded
-from vmaf_train.scenes import FINE, HIGH, LOW, MARGIN, Frames, camera
+from vmaf_train.scenes import FINE
 
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m")

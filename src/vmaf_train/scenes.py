@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from vmaf_train.camera import MARGIN, Frames, camera, film, lens
 from vmaf_train.leaves import (
     TILE,
     Leaf,
@@ -26,10 +26,7 @@ from vmaf_train.leaves import (
     write_text,
 )
 
-Frames = NDArray[np.uint8]
-MARGIN = 1.15  # canvas beyond the frame, for the camera's path
 FINE = 1.25  # canvas pixels a frame pixel: the camera's shrinking removes jagged edges
-LOW, HIGH = 16, 235  # limited range, as video is coded
 
 
 def render_clip(name: str, seed: int, width: int, height: int, frames: int) -> Frames:
@@ -45,55 +42,24 @@ def render_clip(name: str, seed: int, width: int, height: int, frames: int) -> F
     canvas = _background(rng, tiles, *shape)
     _fill(canvas, rng, tiles, unit)
     scale, shift = _exposure(canvas, rng)
-    picture = Image.fromarray(_coded(canvas * scale + shift))
+    picture = Image.fromarray(film(canvas * scale + shift))
     clip = camera(picture, rng, width, height, frames)
     if rng.random() < 0.5:
         near, mask = _near_layer(rng, tiles, *shape, unit)
-        front = Image.fromarray(_coded(near * scale + shift))
+        front = Image.fromarray(film(near * scale + shift))
         moved = rng.bit_generator.state
         clip_front = camera(front, rng, width, height, frames)
         # the same path for the layer and for its mask
         rng.bit_generator.state = moved
         weight = camera(Image.fromarray(as_bytes(mask)), rng, width, height, frames) * np.float32(1 / 255)
         clip = (clip + weight * (clip_front.astype(np.float32) - clip) + np.float32(0.5)).astype(np.uint8)
-    return _lens(clip, rng)
+    return lens(clip, rng)
 
 
 def render_still(name: str, seed: int, width: int, height: int) -> Frames:
     """One frame of a scene: uint8 luma (height, width)."""
     still: Frames = render_clip(name, seed, width, height, 1)[0]
     return still
-
-
-def camera(picture: Image.Image, rng: np.random.Generator, width: int, height: int, frames: int) -> Frames:
-    """Move a camera over an 8-bit `picture` (pan, zoom, shake): uint8 (frames, height, width)."""
-    crop = min(picture.width / width, picture.height / height) / MARGIN
-    room = np.array([picture.width - width * crop, picture.height - height * crop])
-    place = rng.uniform(0.2, 0.8, 2) * room
-    speed = float(rng.choice([0.0, 0.3, 1.0, 3.0, 7.0])) * crop * width / 960
-    angle = rng.uniform(0, 2 * np.pi)
-    step = speed * np.array([np.cos(angle), np.sin(angle)])
-    zoom = float(rng.choice([0.0, 0.0, 0.003, -0.003, 0.01]))
-    shake = float(rng.choice([0.0, 0.0, 0.3, 1.0])) * crop
-    clip = np.empty((frames, height, width), np.uint8)
-    for index in range(frames):
-        size = np.array([width, height]) * crop * (1 - zoom * index)
-        spare = np.array([picture.width, picture.height]) - size
-        wanted = place + step * index + shake * rng.standard_normal(2) + 0.5 * (spare - room)
-        corner = np.clip(wanted, 0, spare)
-        box = (corner[0], corner[1], corner[0] + size[0], corner[1] + size[1])
-        clip[index] = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
-    return clip
-
-
-def add_grain(clip: Frames, sigma: float, rng: np.random.Generator) -> Frames:
-    """Add sensor noise, `sigma` code values at mid luma, more in the shadows and less in the lights."""
-    if sigma <= 0:
-        return clip
-    noise = rng.standard_normal(clip.shape, dtype=np.float32) * np.float32(sigma)
-    noise *= np.float32(1.3) - clip * np.float32(0.6 / 255)
-    noisy: Frames = np.clip(clip + noise + np.float32(0.5), 0, 255).astype(np.uint8)
-    return noisy
 
 
 def _background(rng: np.random.Generator, tiles: list[Plane], height: int, width: int) -> Plane:
@@ -107,7 +73,7 @@ def _background(rng: np.random.Generator, tiles: list[Plane], height: int, width
     if rng.random() < 0.6:
         horizon = int(rng.uniform(0.2, 0.85) * height)
         level = np.float32(rng.uniform(0.1, 0.65))
-        contrast = np.float32(np.exp(rng.uniform(np.log(0.01), np.log(0.15))))
+        contrast = np.float32(np.exp(rng.uniform(np.log(0.003), np.log(0.12))))
         ground = stretched(tiles[int(rng.integers(3))], height, width, float(rng.uniform(1, 3)))
         slope = np.float32(rng.normal(0, 0.15)) * np.linspace(0, 1, height - horizon, dtype=np.float32)
         canvas[horizon:] = level + slope[:, None] + contrast * ground[horizon:]
@@ -116,7 +82,9 @@ def _background(rng: np.random.Generator, tiles: list[Plane], height: int, width
 
 def _fill(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float) -> None:
     """Groups of leaves from far to near, with the far ones out of focus; then bodies and text."""
-    groups = int(rng.integers(1, 8))
+    for _ in range(int(rng.integers(0, 10))):
+        _mass(canvas, rng, tiles, unit)
+    groups = int(rng.integers(0, 6))
     focus = float(rng.choice([0.0, 0.0, 0.0, 1.5, 3.0, 6.0])) * unit
     for depth in range(groups):
         _group(canvas, rng, tiles, unit, far=1 - depth / groups)
@@ -131,6 +99,33 @@ def _fill(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: flo
             write_text(canvas, rng, max(size, 4), float(rng.choice([0.05, 0.95])))
 
 
+def _mass(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float) -> None:
+    """A large plain thing, sharp or soft: a hill, a wall, a vehicle, furniture."""
+    height, width = canvas.shape
+    size = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6)))) * height
+    leaf = Leaf(
+        y=rng.uniform(0.1, 1.1) * height,
+        x=rng.uniform(0, 1) * width,
+        a=size * float(np.exp(rng.uniform(0, 1.3))),
+        b=size,
+        angle=float(rng.choice([0, np.pi / 2])) + float(rng.choice([0.0, 0.1, 1.0])) * rng.normal(),
+        shape=int(rng.choice(3, p=[0.4, 0.5, 0.1])),
+        luma=rng.uniform(0.05, 0.9),
+        slope_u=rng.normal(0, 0.08),
+        slope_v=rng.normal(0, 0.08),
+        dome=float(rng.choice([0.0, 0.1])),
+        texture=float(np.exp(rng.uniform(np.log(0.001), np.log(0.05)))),
+        wobble=float(rng.choice([0.0, 0.0, 0.06, 0.15])),
+        stripes=rng.uniform(0.02, 0.2) if rng.random() < 0.12 else 0.0,
+        crossed=bool(rng.random() < 0.6),
+        period=float(np.exp(rng.uniform(np.log(8), np.log(90)))) * unit,
+        soft=float(rng.choice([1.0, 1.5, 2.5, 8.0, 30.0])) * unit,
+    )
+    if rng.random() < 0.3:
+        paint_shadow(canvas, leaf, 0.3)
+    paint(canvas, leaf, tiles[int(rng.integers(3))], (int(rng.integers(TILE)), int(rng.integers(TILE))))
+
+
 def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float, far: float) -> None:
     """Leaves of one kind around one place: foliage, pebbles, bricks, a crowd, a row of houses.
 
@@ -139,11 +134,11 @@ def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: fl
     height, width = canvas.shape
     centre = rng.uniform(0, 1, 2) * (height, width)
     centre[0] += (0.5 - far) * 0.4 * height  # near things stand lower in the picture
-    reach = np.exp(rng.uniform(np.log(0.08), np.log(1.0), 2)) * (height, width)
-    smallest = float(np.exp(rng.uniform(np.log(1.5), np.log(14)))) * unit
+    reach = np.exp(rng.uniform(np.log(0.04), np.log(0.7), 2)) * (height, width)
+    smallest = float(np.exp(rng.uniform(np.log(1.8), np.log(18)))) * unit
     largest = smallest * float(np.exp(rng.uniform(np.log(1.5), np.log(40))))
     largest = min(largest, 0.35 * width)
-    cover = float(np.exp(rng.uniform(np.log(0.1), np.log(2.5))))
+    cover = float(np.exp(rng.uniform(np.log(0.05), np.log(1.5))))
     mean_area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
     area = min(4 * reach[0] * reach[1], height * width)
     count = min(int(cover * area / mean_area) + 1, 4000)
@@ -151,9 +146,9 @@ def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: fl
     spread = rng.standard_normal((count, 2)) if rng.random() < 0.6 else rng.uniform(-1.2, 1.2, (count, 2))
     places = centre + spread * reach
     angle, straight = rng.uniform(0, np.pi), float(rng.choice([0.02, 0.3, 3.0]))
-    squeeze, palette, contrast = rng.uniform(0.25, 1.0), rng.uniform(0.1, 0.85), rng.uniform(0.02, 0.22)
-    texture = float(np.exp(rng.uniform(np.log(0.003), np.log(0.15))))
-    shape = int(rng.choice(3, p=[0.55, 0.35, 0.1]))
+    squeeze, palette, contrast = rng.uniform(0.25, 1.0), rng.uniform(0.1, 0.85), rng.uniform(0.01, 0.15)
+    texture = float(np.exp(rng.uniform(np.log(0.001), np.log(0.1))))
+    shape = int(rng.choice(3, p=[0.6, 0.3, 0.1]))
     if shape == 1 and rng.random() < 0.7:
         angle = 0.0
     kind = Leaf(
@@ -257,21 +252,3 @@ def _exposure(canvas: Plane, rng: np.random.Generator) -> tuple[np.float32, np.f
     spread = float(np.clip(rng.normal(46, 14), 12, 72))
     scale = spread / max(float(canvas.std()), 0.04)
     return np.float32(scale), np.float32(mean - scale * float(canvas.mean()))
-
-
-def _coded(luma: Plane) -> Frames:
-    """Luma in code values bent into limited range with a soft knee, as cameras do."""
-    middle, half = np.float32((LOW + HIGH) / 2), np.float32((HIGH - LOW) / 2)
-    bent = (luma - middle) / half
-    bent = bent / (1 + np.abs(bent) ** 4) ** np.float32(0.25)
-    coded: Frames = (middle + half * bent + np.float32(0.5)).astype(np.uint8)
-    return coded
-
-
-def _lens(clip: Frames, rng: np.random.Generator) -> Frames:
-    """Even good cameras are a little soft and a little noisy."""
-    softness = float(rng.choice([0.0, 0.0, 0.4, 0.7, 1.0]))
-    if softness:
-        blur = ImageFilter.GaussianBlur(softness)
-        clip = np.stack([np.asarray(Image.fromarray(frame).filter(blur)) for frame in clip])
-    return add_grain(clip, float(rng.choice([0.0, 0.4, 0.8, 1.5, 2.5])), rng)

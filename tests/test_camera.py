@@ -1,0 +1,37 @@
+import numpy as np
+from PIL import Image
+
+from vmaf_train.camera import HIGH, LOW, add_grain, camera, film
+from vmaf_train.leaves import seeded
+
+SIZE = (160, 96)
+
+
+def test_film_keeps_mid_luma_and_bends_the_ends_into_limited_range() -> None:
+    codes = film(np.array([[-500, 60, 125.5, 190, 900]], np.float32))[0]
+    assert LOW <= codes[0] < 20
+    assert abs(int(codes[1]) - 60) <= 4
+    assert codes[2] == 126
+    assert abs(int(codes[3]) - 190) <= 4
+    assert 231 < codes[4] <= HIGH
+
+
+def test_the_camera_moves_and_never_leaves_the_picture() -> None:
+    picture = Image.fromarray(np.full((120, 200), 99, np.uint8))
+    moved = 0
+    ramp = Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (120, 1)))
+    for index in range(20):
+        name = f"{index}"
+        assert (camera(picture, seeded(1, name), *SIZE, frames=6) == 99).all()
+        clip = camera(ramp, seeded(1, name), *SIZE, frames=6)
+        moved += bool((clip[0] != clip[-1]).any())
+    assert moved > 10
+
+
+def test_grain_has_the_strength_asked_for_and_is_new_in_each_frame() -> None:
+    grey = np.full((4, 100, 100), 128, np.uint8)
+    noisy = add_grain(grey, 5.0, seeded(1, "grain"))
+    assert abs(float(noisy.std()) - 5) < 0.3
+    assert abs(float(noisy.mean()) - 128) < 0.2
+    assert (noisy[0] != noisy[1]).any()
+    assert add_grain(grey, 0.0, seeded(1, "grain")) is grey
