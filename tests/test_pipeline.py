@@ -1,63 +1,148 @@
-"""Stages that run ahead in threads."""
+"""The whole pipeline once, tiny, in a clone of its own: real ffmpeg, real DVC, real training steps."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from vmaf_train.pipeline import ahead, batches
+from vmaf_train.files import sha256_file
+from vmaf_train.tables import read_table
 
-
-def test_items_come_in_order_through_several_stages() -> None:
-    doubled = (2 * item for item in ahead(range(100), 3))
-    assert list(ahead(doubled, 2)) == [2 * item for item in range(100)]
-
-
-def test_an_error_of_the_source_comes_after_the_items_before_it() -> None:
-    def source() -> Iterator[int]:
-        yield 1
-        raise ValueError("broken")
-
-    seen = []
-    with pytest.raises(ValueError, match="broken"):
-        for item in ahead(ahead(source(), 1), 1):
-            seen.append(item)
-    assert seen == [1]
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "max_steps": 3,
+    "corpus.synthetic.scenes": 12,
+    "corpus.synthetic.variants": 2,
+    "corpus.synthetic.width": 192,
+    "corpus.synthetic.height": 128,
+    "corpus.synthetic.frames": 3,
+    "split.test": 0.3,
+    "split.val": 0.3,
+}
+MODELS = ("nr_metric_v1", "learned_filter_v1")
 
 
-def test_the_source_is_never_further_ahead_than_the_depth() -> None:
-    produced = []
-
-    def source() -> Iterator[int]:
-        for item in range(50):
-            produced.append(item)
-            yield item
-
-    for item in ahead(source(), 3):
-        time.sleep(0.002)
-        # three in the queue, one in the hands of the source
-        assert len(produced) <= item + 1 + 3 + 1
-
-
-def test_a_consumer_that_stops_early_closes_the_source_and_ends_its_thread() -> None:
-    closed = threading.Event()
-
-    def source() -> Iterator[int]:
-        try:
-            yield from range(1000)
-        finally:
-            closed.set()
-
-    threads = threading.active_count()
-    stage = ahead(source(), 2)
-    assert next(stage) == 0
-    stage.close()
-    assert closed.is_set()
-    assert threading.active_count() == threads
+def run(folder: Path, *command: str, status: int = 0) -> str:
+    """Run one command in a clone; return what it printed."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONWARNINGS": "",
+        "COLUMNS": "200",
+    }
+    names = ("user.name=Test", "user.email=test@example.org", "protocol.file.allow=always")
+    if command[0] == "git":
+        command = ("git", *(part for name in names for part in ("-c", name)), *command[1:])
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
-def test_the_last_batch_may_be_shorter() -> None:
-    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+def hashes(folder: Path) -> dict[str, str]:
+    return {model: sha256_file(folder / "model" / "tiny" / f"{model}.onnx") for model in MODELS}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the working tree with tiny parameters, built once by `dvc repro`."""
+    folder = tmp_path_factory.mktemp("pipeline") / "clone"
+    run(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    # what is changed and not yet committed is what is tested
+    for name in run(ROOT, "git", "ls-files", "-mo", "--exclude-standard").splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text("utf-8"))
+    for path, value in TINY.items():
+        *parents, last = path.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    params["models"] = list(MODELS)
+    with open(folder / "params.yaml", "w", encoding="utf-8") as stream:
+        yaml.dump(params, stream)
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "tiny run")
+    return folder
+
+
+def test_every_stage_left_its_outputs(clone: Path) -> None:
+    table = read_table(clone / "data" / "manifest.parquet", stage="manifest-scan")
+    assert len(table) == 24
+    assert table["mos"].between(1, 5).all()
+    metrics = {model: json.loads((clone / "metrics" / f"{model}.json").read_text()) for model in MODELS}
+    assert metrics["nr_metric_v1"]["val"]["mse"] > 0
+    assert metrics["learned_filter_v1"]["val"]["l1"] > 0
+    assert (clone / "docs" / "models" / "nr_metric_v1.md").is_file()
+
+
+def test_the_models_are_verified(clone: Path) -> None:
+    run(clone, "vmaf-train", "verify")
+
+
+def test_a_second_repro_has_nothing_to_do(clone: Path) -> None:
+    assert "up to date" in run(clone, "dvc", "repro")
+
+
+def test_training_again_gives_the_same_bytes(clone: Path) -> None:
+    before = hashes(clone)
+    run(
+        clone,
+        "dvc",
+        "repro",
+        "-f",
+        "-s",
+        *(f"{stage}@{model}" for model in MODELS for stage in ("fit", "export")),
+    )
+    assert hashes(clone) == before
+
+
+def test_git_holds_no_score_and_nothing_of_data(clone: Path) -> None:
+    rows = [line.split(",") for line in (clone / "data/corpus/scores.csv").read_text().splitlines()[1:]]
+    planted = {mos for _, mos, *_ in rows if len(mos) > 5}
+    assert len(planted) > len(rows) / 4, "too few scores with digits enough to be told from other numbers"
+    run(clone, "git", "grep", "-qF", *(word for mos in planted for word in ("-e", mos)), status=1)
+    tracked = run(clone, "git", "ls-files", "data").split()
+    assert tracked in ([], ["data/README.md"])
+
+
+def test_a_clean_clone_passes_the_check_without_data(clone: Path, tmp_path: Path) -> None:
+    run(clone, "git", "clone", "-q", str(clone), str(tmp_path / "again"))
+    said = run(tmp_path / "again", "dvc", "repro", "--dry", "--allow-missing")
+    assert "vmaf-train fit" not in said
+    run(tmp_path / "again", "vmaf-train", "verify")
+
+
+def test_an_experiment_changes_both_models_and_shows_in_the_diff(clone: Path) -> None:
+    before = hashes(clone)
+    run(clone, "dvc", "exp", "run", "-S", "lr=3e-4")
+    after = hashes(clone)
+    assert all(after[model] != before[model] for model in MODELS)
+    difference = run(clone, "dvc", "metrics", "diff", "--md")
+    assert "val.mse" in difference
+    assert "val.l1" in difference
+    run(clone, "git", "checkout", "-q", ".")
+    run(clone, "dvc", "checkout", "-q")
+    assert hashes(clone) == before
+
+
+def test_a_mistyped_parameter_stops_a_stage_in_one_line(clone: Path) -> None:
+    path = clone / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("max_steps: 3", "max_steps: '3'"))
+    said = run(clone, "vmaf-train", "split", status=1)
+    path.write_text(text)
+    assert said.splitlines() == [
+        "vmaf-train: params.yaml: max_steps is '3'; expected a whole number, not text: "
+        "write it without quotes, as 3"
+    ]

@@ -181,7 +181,7 @@ def _expected(hint: type | types.UnionType, value: Any) -> str:
     ]
     if isinstance(value, str) and hint in (int, float):
         try:
-            return f"{word}, not text: write it without quotes, as {float(value)!r}"
+            return f"{word}, not text: write it without quotes, as {typing.cast(type, hint)(value)!r}"
         except ValueError:
             return word
     return word
