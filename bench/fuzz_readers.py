@@ -50,7 +50,7 @@ CLIPS: dict[str, dict[str, Any]] = {
 }
 
 
-class TooSlow(BaseException):  # noqa: N818
+class TooSlow(BaseException):
     """An input took too long; not an Exception, so that no reader can swallow it."""
 
 

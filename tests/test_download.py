@@ -173,22 +173,6 @@ def test_a_server_that_is_not_there_is_tried_and_named(tmp_path: Path) -> None:
     assert "no connection" in refusal(gone, tmp_path)
 
 
-@pytest.mark.parametrize("facts", ["", "[]", '{"url": "other"}', None])
-def test_bytes_of_unknown_origin_are_not_joined(site: Site, tmp_path: Path, facts: str | None) -> None:
-    (tmp_path / "a.zip.part").write_bytes(b"x" * 1000)
-    if facts is not None:
-        (tmp_path / "a.zip.part.json").write_text(facts)
-    assert fetch(site, tmp_path).read_bytes() == BODY
-    assert site.asked[0][1] == ""
-
-
-def test_a_second_process_is_told_to_wait(site: Site, tmp_path: Path) -> None:
-    fcntl = pytest.importorskip("fcntl")
-    with open(tmp_path / "a.zip.part", "ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        assert "another process is downloading" in refusal(site, tmp_path)
-
-
 def test_a_full_disk_is_one_line(site: Site, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")

@@ -133,8 +133,8 @@ def _obtain(name: str, url: str, floor: int, rules: dict[str, Any]) -> Source:
     if folder.is_dir():
         print(f"fetch: using {folder}")
         return Source(name, url, folder)
-    if name == METADATA and root.is_dir() and find_known_table(root):
-        print(f"fetch: using the score table in {root}")
+    if root.is_dir() and (find_clips(root) if name == VIDEOS else find_known_table(root)):
+        print(f"fetch: using what lies unpacked in {root}")
         return Source(name, url, root)
     from vmaf_train.download import Rules, download
 
