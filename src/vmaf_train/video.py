@@ -29,6 +29,11 @@ av.logging.set_level(None)
 
 # containers whose header says when the pictures start and end, and that seek exactly
 EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+# demuxers of clips; scripts that name other files (concat, HLS, DASH, image lists) are not among them
+FORMATS = (
+    "asf,av1,avi,dv,flv,gif,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,"
+    "rm,vc1,vvc,wtv,yuv4mpegpipe"
+)
 SEEKS = 4  # key frames tried, backwards, until one is shown before the middle
 RATE_TOLERANCE = 0.05  # a declared frame rate further off than this is not believed
 # codecs in which a picture marked as no reference is one: skipping it changes no other picture
@@ -158,10 +163,9 @@ def _opened(path: Path, threads: int = 1) -> Iterator[tuple[Any, VideoStream]]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); replace the clip or remove it")
     try:
-        # `file:` and the whitelist: a clip's name or content must never open anything but this file
-        with av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        ) as container:
+        # `file:` and the lists: a clip's name or content must never open anything but this file
+        limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        with av.open(f"file:{path}", options=limits, metadata_errors="replace") as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
                 raise UserError(f"{path} has no video stream; replace the clip or remove it")
@@ -181,7 +185,9 @@ def _declared_span(container: Any, stream: VideoStream) -> _Span | None:
         return None
     if stream.duration is not None and stream.duration > 0:
         return _Span(stream.start_time, Fraction(stream.duration))
-    # Matroska keeps the duration of each stream in a tag
+    if stream.start_time != 0:
+        # what Matroska calls duration is the time of the end: sure only for pictures that start at 0
+        return None
     if tag := CLOCK.fullmatch(stream.metadata.get("DURATION", "")):
         seconds = (int(tag[1]) * 60 + int(tag[2])) * 60 + Fraction(tag[3])
         if seconds > 0:
