@@ -1,0 +1,122 @@
+"""The commands that use the models, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_filter import read, same_pictures, write_clip
+from tiny_models import identity_filter, mean_nr, registered, textured_nr, write_model
+
+HEAVY = ("torch", "lightning", "pandas", "matplotlib", "dvc", "scipy", "pyarrow", "requests")
+# runs one command in-process, then tells which heavy modules it pulled in
+SPY = f"""
+import sys
+from vmaf_train.cli import main
+try:
+    main()
+except SystemExit as stop:
+    code = stop.code or 0
+print("heavy:", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tiny = {
+        "nr_metric_v1": textured_nr(),
+        "learned_filter_v1": identity_filter(),
+        "mean_v1": mean_nr(),
+    }
+    return registered(tmp_path_factory.mktemp("models"), tiny)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mkv", frames=6)
+
+
+def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SPY, *map(str, arguments)],
+        env={**os.environ, "VMAF_TINY_MODEL_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_score_prints_plain_lines_when_piped_and_writes_logs(
+    folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    log, table = tmp_path / "clip.json", tmp_path / "clip.csv"
+    done = run(folder, "score", clip, "--json", log, "--csv", table)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "heavy:\n"
+    caption, header, row = done.stdout.splitlines()
+    assert caption == "# nr_metric_v1: MOS 1..5, higher is better; trained on none (vmaf-proxy)"
+    assert header.split("\t")[:3] == ["video", "frames", "mean"]
+    assert row.split("\t")[:2] == [str(clip), "6"]
+    value = json.loads(log.read_text())
+    assert [frame["frameNum"] for frame in value["frames"]] == list(range(6))
+    assert list(value["pooled_metrics"]["nr_metric_v1"]) == ["min", "max", "mean", "harmonic_mean"]
+    assert len(table.read_text().splitlines()) == 7
+
+
+def test_score_goes_on_after_a_bad_clip_and_fails_at_the_end(
+    folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    done = run(folder, "score", tmp_path / "none.mkv", clip, "--every", "2")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].split("\t")[1] == "3"
+    assert "none.mkv" in done.stderr
+
+
+def test_filter_writes_the_clip_and_refuses_to_replace_one(folder: Path, clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    arguments = ("filter", clip, target, "--option", "qp=0", "--preset", "ultrafast", "--chroma")
+    done = run(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "heavy:\n"
+    assert f"{target}: 6 frames in " in done.stdout
+    assert same_pictures(clip, target)
+    again = run(folder, *arguments)
+    assert again.returncode == 1
+    assert "--force to replace it" in again.stderr
+    assert run(folder, *arguments, "--force").returncode == 0
+    assert len(read(target)) == 6
+    odd = run(folder, "filter", clip, tmp_path / "o.mkv", "--option", "qp")
+    assert "'qp' is not KEY=VALUE" in odd.stderr
+
+
+def test_specialize_and_inspect_describe_what_they_made(folder: Path, tmp_path: Path) -> None:
+    done = run(folder, "specialize", "nr_metric_v1", "--width", "320", "--height", "180", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "heavy:\n"
+    copy = tmp_path / "nr_metric_v1_320x180.onnx"
+    assert f"{copy}: frame [1, 1, 180, 320] -> mos [1], opset 17" in done.stdout
+    told = run(folder, "inspect", copy, "--unverified")
+    assert told.returncode == 0, told.stderr
+    assert told.stderr == "heavy:\n"
+    assert "specialized from\tid nr_metric_v1" in told.stdout
+    assert "MatMul" in told.stdout
+
+
+def test_a_wrong_kind_and_an_unverified_file_are_one_line_errors(
+    folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    wrong = run(folder, "score", clip, "--model", "learned_filter_v1")
+    assert wrong.returncode == 1
+    assert "use `vmaf-train filter`" in wrong.stderr.splitlines()[0]
+    other = run(folder, "filter", clip, tmp_path / "o.mkv", "--model", "nr_metric_v1")
+    assert "use `vmaf-train score`" in other.stderr.splitlines()[0]
+    stranger = write_model(tmp_path, "stranger", mean_nr())
+    refused = run(folder, "score", clip, "--model", stranger)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert run(folder, "score", clip, "--model", stranger, "--unverified").returncode == 0

@@ -1,0 +1,32 @@
+"""Pooling of per-frame scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vmaf_train.pooling import POOLINGS, Pooled, pool
+
+
+def test_pooling_is_that_of_libvmaf() -> None:
+    pooled = pool(np.float32([1, 3, 5]))
+    assert (pooled.min, pooled.max, pooled.mean) == (1, 5, 3)
+    # N / sum(1 / (x + 1)) - 1 for 1, 3, 5
+    assert pooled.harmonic_mean == pytest.approx(3 / (1 / 2 + 1 / 4 + 1 / 6) - 1)
+
+
+def test_one_frame_pools_to_itself() -> None:
+    assert pool(np.float32([2.5])) == Pooled(2.5, 2.5, 2.5, 2.5)
+
+
+def test_a_score_below_zero_does_not_break_the_harmonic_mean() -> None:
+    assert 0 <= pool(np.float32([-1.5, 4])).harmonic_mean <= 4
+
+
+def test_no_scores_cannot_be_pooled() -> None:
+    with pytest.raises(ValueError, match="no scores"):
+        pool(np.float32([]))
+
+
+def test_the_poolings_are_the_fields() -> None:
+    assert set(POOLINGS) == set(Pooled.__dataclass_fields__)

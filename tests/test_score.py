@@ -1,0 +1,144 @@
+"""Scoring whole clips."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from tiny_models import identity_filter, linear_fr, mean_nr, model_bytes, registered, textured_nr
+
+from vmaf_train.errors import UserError
+from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.score import ClipScore, FrameScorer, expected_frames, score_video, score_videos
+from vmaf_train.video import iterate_luma
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tiny = {
+        "mean_v1": mean_nr(),
+        "textured_v1": textured_nr(),
+        "noop_v1": identity_filter(),
+        "linear_v1": linear_fr(),
+    }
+    return registered(tmp_path_factory.mktemp("models"), tiny)
+
+
+@pytest.fixture
+def mean(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    return load_model("mean_v1", threads=1)
+
+
+def write_grey(path: Path, levels: list[int], size: tuple[int, int] = (320, 180), form: str = "gray") -> Path:
+    """A lossless clip; frame i is flat at `levels[i]` code values."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, form
+        for index, level in enumerate(levels):
+            plane = np.full(size[::-1], level, np.uint8 if form == "gray" else np.uint16)
+            frame = av.VideoFrame.from_ndarray(plane, form)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_every_frame_is_scored_in_order(mean: LoadedModel, tmp_path: Path) -> None:
+    levels = list(range(0, 255, 5))
+    clip = score_video(write_grey(tmp_path / "a.mkv", levels), mean)
+    assert clip.frames == tuple(range(len(levels)))
+    assert clip.scores == pytest.approx([1 + 4 * level / 255 for level in levels], abs=5e-4)
+    assert clip.pooled.mean == pytest.approx(1 + 4 * np.mean(levels) / 255, abs=5e-4)
+
+
+def test_every_nth_frame_starts_with_the_first(mean: LoadedModel, tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "a.mkv", list(range(10)))
+    clip = score_video(path, mean, every=4)
+    assert clip.frames == (0, 4, 8)
+    assert len(clip.scores) == 3 == expected_frames([path], 4)
+
+
+def test_luma_is_taken_as_coded_without_range_expansion(mean: LoadedModel, tmp_path: Path) -> None:
+    assert score_video(write_grey(tmp_path / "a.mkv", [16, 235]), mean).scores == pytest.approx(
+        [1 + 4 * 16 / 255, 1 + 4 * 235 / 255], abs=5e-4
+    )
+
+
+def test_a_deep_clip_scores_as_its_8_bit_copy(mean: LoadedModel, tmp_path: Path) -> None:
+    deep = score_video(write_grey(tmp_path / "a.mkv", [64, 500, 940], form="gray10le"), mean)
+    assert deep.scores == pytest.approx([1 + 4 * level / 255 for level in (16, 125, 235)], abs=5e-4)
+
+
+def test_a_clip_scores_as_its_frames_one_by_one(folder: Path, mean: LoadedModel, tmp_path: Path) -> None:
+    model = load_model("textured_v1", threads=1)
+    path = tmp_path / "a.mkv"
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 322, 182, "gray"
+        for _ in range(9):
+            frame = av.VideoFrame.from_ndarray(generator.integers(0, 256, (182, 322), np.uint8), "gray")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    scorer = FrameScorer(model)
+    alone = [scorer(luma) for _, luma in iterate_luma(path)]
+    assert score_video(path, model).scores == pytest.approx(alone, abs=1e-6)
+    assert score_video(path, model, threads=1).scores == pytest.approx(alone, abs=1e-6)
+
+
+def test_several_clips_keep_their_order_and_a_bad_one_gives_its_error(
+    mean: LoadedModel, tmp_path: Path
+) -> None:
+    good = [write_grey(tmp_path / f"{level}.mkv", [level] * 3) for level in (10, 20, 30)]
+    bad = tmp_path / "bad.mkv"
+    bad.write_bytes(b"no video")
+    first, broken, second, missing, third = score_videos(
+        [good[0], bad, good[1], tmp_path / "none.mkv", good[2]], mean
+    )
+    means = [clip.pooled.mean for clip in (first, second, third) if isinstance(clip, ClipScore)]
+    assert means == pytest.approx([1 + 4 * level / 255 for level in (10, 20, 30)], abs=5e-4)
+    assert isinstance(broken, UserError)
+    assert "bad.mkv: cannot decode" in str(broken)
+    assert isinstance(missing, UserError)
+    assert "no clip" in str(missing)
+
+
+def test_progress_counts_up_to_every_frame(mean: LoadedModel, tmp_path: Path) -> None:
+    seen: list[int] = []
+    score_video(write_grey(tmp_path / "a.mkv", [1] * 11), mean, progress=seen.append)
+    assert seen[-1] == 11
+    assert seen == sorted(seen)
+
+
+def test_a_model_of_another_kind_is_refused_and_the_right_command_is_named(
+    mean: LoadedModel, tmp_path: Path
+) -> None:
+    path = write_grey(tmp_path / "a.mkv", [1])
+    with pytest.raises(UserError, match="this is a filter: use `vmaf-train filter`"):
+        score_videos([path], load_model("noop_v1"))
+    with pytest.raises(UserError, match="full-reference model"):
+        score_video(path, load_model("linear_v1"))
+
+
+def test_a_score_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["frame"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Sub", ["mean", "two"], ["below"]),
+        helper.make_node("Log", ["below"], ["mos"]),
+    ]
+    frame = ("frame", ("batch", 1, 224, 224))
+    data = model_bytes(nodes, frame, ("mos", ("batch",)), {"two": np.float32(2)})
+    model = load_model(registered(tmp_path / "m", {"log_v1": data}) / "log_v1.onnx", unverified=True)
+    with pytest.raises(UserError, match="no number"):
+        score_video(write_grey(tmp_path / "a.mkv", [1]), model)
+
+
+def test_a_step_below_one_is_refused(mean: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="every 0"):
+        score_video(tmp_path / "a.mkv", mean, every=0)

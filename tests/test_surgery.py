@@ -1,0 +1,69 @@
+"""Edits of graphs: blocks of a resize, clips, names."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from tiny_models import affine_filter, blur_filter, mean_nr
+
+from vmaf_train.luma import area_weights
+from vmaf_train.surgery import band_blocks, clip_last, fix_shape, repeated_block, resize_first
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [(960, 224), (541, 224), (224, 224), (97, 224), (1, 224), (5, 2)]
+)
+def test_blocks_hold_all_weights(source: int, target: int) -> None:
+    matrix = area_weights(source, target)
+    rebuilt = []
+    for first, last, part in band_blocks(matrix):
+        rows = np.zeros((len(part), source), np.float32)
+        rows[:, first:last] = part
+        rebuilt.append(rows)
+    assert np.array_equal(np.concatenate(rebuilt), matrix)
+    block, count = repeated_block(matrix)
+    assert np.array_equal(np.kron(np.eye(count, dtype=np.float32), block), matrix)
+
+
+def test_common_sizes_repeat_along_the_diagonal() -> None:
+    assert [repeated_block(area_weights(size, 224))[1] for size in (1920, 960, 1080, 720)] == [32, 32, 8, 16]
+    # enlarging interpolates between neighbours, so blocks do not stand alone
+    assert repeated_block(area_weights(112, 224))[1] == 1
+
+
+def test_code_values_are_cast_and_scaled_inside_the_graph() -> None:
+    model = onnx.load_model_from_string(mean_nr())
+    resize_first(model, 100, 64, codes=True)
+    fix_shape(model, 100, 64)
+    onnx.checker.check_model(model, full_check=True)
+    source = model.graph.input[0].type.tensor_type
+    assert source.elem_type == onnx.TensorProto.UINT8
+    assert [axis.dim_value for axis in source.shape.dim] == [1, 1, 100, 64]
+
+
+def test_a_frame_of_the_models_own_size_gets_no_resize() -> None:
+    model = onnx.load_model_from_string(mean_nr())
+    nodes = len(model.graph.node)
+    resize_first(model, 224, 224)
+    assert len(model.graph.node) == nodes
+
+
+@pytest.mark.parametrize(("data", "added"), [(affine_filter(2, 0), 1), (blur_filter(), 0)])
+def test_a_graph_ends_with_one_clip(data: bytes, added: int) -> None:
+    model = onnx.load_model_from_string(data)
+    nodes = len(model.graph.node)
+    clip_last(model)
+    assert len(model.graph.node) == nodes + added
+    assert model.graph.node[-1].op_type == "Clip"
+    assert model.graph.node[-1].output[0] == model.graph.output[0].name
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_a_clip_to_another_range_does_not_count() -> None:
+    model = onnx.load_model_from_string(blur_filter())
+    for tensor in model.graph.initializer:
+        if tensor.name == "one":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32(2), "one"))
+    clip_last(model)
+    assert [node.op_type for node in model.graph.node] == ["Conv", "Clip", "Clip"]
