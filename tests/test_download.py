@@ -129,6 +129,12 @@ def test_tries_end_and_the_next_run_goes_on_from_the_kept_bytes(site: Site, tmp_
     assert site.asked[-1] == ("/a.zip", "bytes=1000-", 206)
 
 
+def test_tries_that_brought_nothing_leave_nothing(site: Site, tmp_path: Path) -> None:
+    site.faults = [Fault("status", value="500")] * 3
+    assert refusal(site, tmp_path).endswith("3 times in a row without a new byte; run again later")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_starting_over_again_and_again_ends(site: Site, tmp_path: Path) -> None:
     site.ranges = False
     site.faults = [Fault("cut", at=1000)] * 9

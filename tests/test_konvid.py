@@ -18,7 +18,7 @@ from typing import Any
 
 import ffmpeg
 import pytest
-from faulty_server import Site, authority, expired, serving
+from faulty_server import Fault, Site, authority, expired, serving
 from ruamel.yaml import YAML
 
 from vmaf_train.errors import UserError
@@ -221,6 +221,17 @@ def test_the_floor_applies_to_downloads_and_names_the_parameter_file(
         with pytest.raises(UserError, match=r"expected at least 1,000,000: .*params\.yaml"):
             fetch_konvid(params, Layout(tmp_path / "clone"), **QUICK)
     assert tree(root) == {}
+
+
+def test_an_archive_cut_by_a_server_that_understates_its_length_is_not_kept(
+    tmp_path: Path, root: Path, site_files: dict[str, bytes], make_params: Make
+) -> None:
+    with serving(Site(files=site_files)) as site:
+        site.faults = [Fault("length", at=-5)]
+        with pytest.raises(UserError, match=r"KoNViD_1k_metadata\.zip is not a whole zip archive"):
+            fetch_konvid(make_params(**changes(site.base)), Layout(tmp_path / "clone"), **QUICK)
+        assert tree(root) == {}
+        fetch_konvid(make_params(**changes(site.base)), Layout(tmp_path / "clone"), **QUICK)
 
 
 def test_a_damaged_archive_and_one_above_the_limit_leave_the_earlier_corpus(

@@ -50,6 +50,21 @@ class _AnotherTryError(Exception):
     """The try failed in a way that another one may mend; the text says how."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """What every step of one download needs."""
+
+    part: Part
+    rules: Rules
+    session: requests.Session
+    bundle: str
+    progress: Progress
+    task: TaskID
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(f"fetch: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
 def download(url: str, target: Path, rules: Rules) -> None:
     """Fetch `url` into `target`, which appears only when it is whole; go on with an earlier `.part`.
 
@@ -61,9 +76,10 @@ def download(url: str, target: Path, rules: Rules) -> None:
     with open_part(url, target) as part, _bar(target.name) as (progress, task):
         bundle = ca_bundle(rules.ca_file)
         with session_for(url, bundle=bundle, ignore_dates=rules.ignore_dates) as session:
+            job = _Job(part=part, rules=rules, session=session, bundle=bundle, progress=progress, task=task)
             if rules.ignore_dates:
-                _say(progress, f"the dates of the certificate of {url} are not checked, as params.yaml asks")
-            _until_whole(part, session, bundle, rules, progress, task)
+                job.say(f"the dates of the certificate of {url} are not checked, as params.yaml asks")
+            _until_whole(job)
         size = part.size
         if size < rules.min_bytes:
             part.discard()
@@ -71,17 +87,16 @@ def download(url: str, target: Path, rules: Rules) -> None:
         part.finish()
 
 
-def _until_whole(
-    part: Part, session: requests.Session, bundle: str, rules: Rules, progress: Progress, task: TaskID
-) -> None:
+def _until_whole(job: _Job) -> None:
     from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
+    part, rules = job.part, job.rules
     in_vain, best = 0, part.size
 
     def attempt() -> None:
         nonlocal in_vain, best
         try:
-            _attempt(part, session, bundle, rules, progress, task)
+            _attempt(job)
         except _AnotherTryError:
             # a new byte is one beyond all earlier tries: starting over again and again must end
             in_vain = 0 if part.size > best else in_vain + 1
@@ -96,7 +111,7 @@ def _until_whole(
 
     def announce(state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else ""
-        _say(progress, f"{reason}; {part.size:,} bytes kept, next try in {wait(state):.0f} s")
+        job.say(f"{reason}; {part.size:,} bytes kept, next try in {wait(state):.0f} s")
 
     tries = Retrying(
         retry=retry_if_exception_type(_AnotherTryError),
@@ -108,20 +123,20 @@ def _until_whole(
     try:
         tries(attempt)
     except _AnotherTryError as reason:
+        kept = f"{part.size:,} bytes are kept in {part.data}: run again to go on from there"
         raise UserError(
             f"cannot download {part.url}: {reason}, {in_vain} times in a row without a new byte; "
-            f"{part.size:,} bytes are kept in {part.data}: run again to go on from there"
+            f"{kept if part.size else 'run again later'}"
         ) from None
 
 
-def _attempt(
-    part: Part, session: requests.Session, bundle: str, rules: Rules, progress: Progress, task: TaskID
-) -> None:
+def _attempt(job: _Job) -> None:
     import requests
     from urllib3.exceptions import HTTPError
 
+    part, rules = job.part, job.rules
     if part.size and part.total is None:
-        _say(progress, "the server gives no length, so the rest cannot be asked for: starting over")
+        job.say("the server gives no length, so the rest cannot be asked for: starting over")
         part.drop()
     offset = part.size
     if offset and offset == part.total:
@@ -133,14 +148,16 @@ def _attempt(
             headers["If-Range"] = part.validator
     timeout = (rules.connect_timeout, rules.read_timeout)
     try:
-        with session.get(part.url, headers=headers, stream=True, timeout=timeout, verify=bundle) as response:
+        with job.session.get(
+            part.url, headers=headers, stream=True, timeout=timeout, verify=job.bundle
+        ) as response:
             _refuse(response, part.url)
-            offset = _agree(response, part, offset, rules, progress)
-            progress.update(task, completed=offset, total=part.total)
+            offset = _agree(job, response, offset)
+            job.progress.update(job.task, completed=offset, total=part.total)
             # read1 and not iter_content: that one drops the bytes of a chunk that did not fill
             while chunk := response.raw.read1(CHUNK):
                 part.handle.write(chunk)
-                progress.update(task, advance=len(chunk))
+                job.progress.update(job.task, advance=len(chunk))
     except requests.TooManyRedirects as error:
         trail = [seen.url for seen in error.response.history] if error.response is not None else [part.url]
         names = " -> ".join([*trail[:3], "..."])
@@ -178,8 +195,9 @@ def _refuse(response: requests.Response, url: str) -> None:
         raise UserError(f"{url}: the server packs the file ({encoding}) unasked; use another URL")
 
 
-def _agree(response: requests.Response, part: Part, offset: int, rules: Rules, progress: Progress) -> int:
+def _agree(job: _Job, response: requests.Response, offset: int) -> int:
     """Compare the answer with what is on disk; return where its first byte belongs."""
+    part, rules = job.part, job.rules
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
@@ -188,7 +206,7 @@ def _agree(response: requests.Response, part: Part, offset: int, rules: Rules, p
         if offset:
             same = (total, response.headers.get("ETag", "")) == (part.total, part.etag)
             why = "the server does not support Range" if same else "the file on the server has changed"
-            _say(progress, f"{why}: starting over, {offset:,} bytes are fetched again")
+            job.say(f"{why}: starting over, {offset:,} bytes are fetched again")
         modified = response.headers.get("Last-Modified", "")
         part.start_over(etag=response.headers.get("ETag", ""), modified=modified, total=total)
         return 0
@@ -244,7 +262,3 @@ def _bar(name: str) -> Iterator[tuple[Progress, TaskID]]:
     )
     with bars.Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress, progress.add_task(name, total=None)
-
-
-def _say(progress: Progress, text: str) -> None:
-    progress.console.print(f"fetch: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,10 @@ def _obtain(name: str, url: str, floor: int, rules: dict[str, Any]) -> Source:
 
     print(f"fetch: downloading {url} to {archive}")
     download(url, archive, Rules(min_bytes=floor, dates_switch=DATES_SWITCH, **rules))
+    if not zipfile.is_zipfile(archive):
+        # a server that understates the length cuts the file, and HTTP has no way to tell
+        archive.unlink()
+        raise UserError(f"{url} is not a whole zip archive, so it was not kept; run again, or check the URL")
     return Source(name, url, archive)
 
 
