@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import math
-import os
 import signal
 import sys
 import tempfile
@@ -34,6 +34,7 @@ from vmaf_train.nets import NrMetric, build
 from vmaf_train.params import Params, Recipe
 
 VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
+VALIDATION_BATCH = 8  # small: activations stay in the processor's cache, and no figure depends on it
 STRATEGIES = ("auto", "ddp")  # the weights lie whole in the process that writes the checkpoint
 
 
@@ -52,7 +53,7 @@ class Fitted:
 
 
 def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
-    """Train a model; write its best checkpoint and its curves at the end, both or neither changed.
+    """Train a model; write its curves and its best checkpoint, both at the very end.
 
     A run is a function of the parameters, the frames, the machine's kind and its number of threads:
     the same again gives the same bytes.
@@ -67,7 +68,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
         net = build(section)
         if isinstance(net, NrMetric) and isinstance(data.train, FrameMOSDataset):
             net.start_at(float(data.train.mos.mean()))
-        precision = choose_precision(params.train.precision)
+        precision = choose_precision(params.train.precision, section.kind)
         best = _KeepBest(recipe.patience)
         trainer = _trainer(params, recipe, precision, len(data.batches()), Path(scratch), best)
         steps = recipe.epochs * len(data.batches(trainer.world_size))
@@ -81,8 +82,8 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
         if best.weights is None:
             raise UserError(f"fit: {training.monitor} was never a finite number; lower lr in params.yaml")
         if trainer.is_global_zero:
-            save_checkpoint(layout.checkpoint(model_id), section, best.weights)
             write_curves(layout.curves(model_id), Path(scratch), ["train/loss", training.monitor])
+            save_checkpoint(layout.checkpoint(model_id), section, best.weights)
     how = f"{precision} on {trainer.strategy.root_device.type}"
     return Fitted(training.monitor, best.value, best.step, trainer.global_step, how)
 
@@ -112,7 +113,7 @@ class _Data(LightningDataModule):
         return self.batches(trainer.world_size, trainer.global_rank)
 
     def val_dataloader(self) -> Any:
-        return InOrder(self.val.to(self._attached().strategy.root_device), 32)
+        return InOrder(self.val.to(self._attached().strategy.root_device), VALIDATION_BATCH)
 
     def _attached(self) -> Trainer:
         if self.trainer is None:
@@ -146,15 +147,18 @@ class _KeepBest(Callback):
             trainer.should_stop = True
 
 
-def choose_precision(wanted: str) -> str:
-    """Resolve `auto`: 16-mixed on a GPU; on a CPU bf16-mixed where it is native, else 32-true.
+def choose_precision(wanted: str, kind: str) -> str:
+    """Resolve `auto`: 16-mixed on a GPU; on a CPU 32-true, for filters bf16-mixed where it is native.
 
-    Emulated bf16 is some 50 times slower than float32, so only the processor's own counts.
+    Emulated bf16 is some 50 times slower than float32, and torch's depthwise convolutions, of which a
+    metric is made, learn slower in bf16 even where it is native.
     """
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
         return "16-mixed"
+    if kind != "filter":
+        return "32-true"
     native = torch.cpu.get_capabilities()
     return "bf16-mixed" if native.get("avx512_bf16") or native.get("amx_bf16") else "32-true"
 
@@ -188,6 +192,7 @@ def _trainer(
             gradient_clip_val=recipe.gradient_clip or None,
             deterministic=True,
             logger=logger,
+            log_every_n_steps=1,
             callbacks=[best, RichProgressBar(leave=True)] if shown else [best],
             enable_progress_bar=shown,
             enable_model_summary=False,
@@ -217,6 +222,19 @@ def _run(trainer: Trainer, training: LightningModule, data: LightningDataModule)
             signal.signal(signal.SIGINT, before)
 
 
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory in this process; without glibc nothing happens.
+
+    It would hand large activations back to the system at each step and fault them in again at the next:
+    about a fifth of the time of a float32 step on a CPU.
+    """
+    mmap_max, trim_threshold = -4, -1  # mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD
+    with contextlib.suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+
+
 @contextlib.contextmanager
 def _settings(seed: int) -> Iterator[None]:
     """Seeds and deterministic algorithms on, the libraries' chatter off, and all as before afterwards."""
@@ -227,11 +245,13 @@ def _settings(seed: int) -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     # filling fresh memory is a debugging aid that costs time and changes no result
     deterministic.fill_uninitialized_memory = False
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    keep_freed_memory()
     seed_everything(seed, verbose=False)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            # in 16-mixed the first step may be skipped while the loss scale is found
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             yield
     finally:
         logger.setLevel(level)

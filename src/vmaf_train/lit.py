@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, TypeVar, cast
 
@@ -9,7 +10,6 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as fn
-from torch.optim.swa_utils import AveragedModel
 
 from vmaf_train.batches import PairBatch, ScoredBatch
 from vmaf_train.errors import UserError
@@ -31,14 +31,15 @@ class Training(LightningModule):
         self.lr = lr * recipe.lr_scale
         self.steps = steps
         self.log_every = max(1, min(20, steps // 50))
-        self.averaged = _averaged(net, recipe.ema_decay) if recipe.ema_decay else None
+        self.averaged = copy.deepcopy(self.net).requires_grad_(False) if recipe.ema_decay else None
+        self.averages = 0
         self.loss_sum: Tensor | None = None
         self.loss_count = 0
 
     @property
     def scored_net(self) -> nn.Module:
         """The network that is validated and kept: the averaged one where the recipe averages."""
-        return self.averaged.module if self.averaged else self.net
+        return self.averaged or self.net
 
     def loss(self, batch: Any) -> Tensor:
         """The training loss of one batch, a scalar."""
@@ -72,9 +73,17 @@ class Training(LightningModule):
         self._plot("train/loss", mean, self.global_step + 1)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Take the new weights into the average."""
-        if self.averaged:
-            self.averaged.update_parameters(self.net)
+        """Take the new weights and batch statistics into the moving average."""
+        if self.averaged is None:
+            return
+        # early averages hold few steps, so they forget the untrained weights faster
+        decay = min(self.recipe.ema_decay, (1 + self.averages) / (10 + self.averages))
+        self.averages += 1
+        for averaged, current in zip(_state(self.averaged), _state(self.net), strict=True):
+            if averaged.is_floating_point():
+                averaged.lerp_(current, 1 - decay)
+            else:
+                averaged.copy_(current)
 
     def validation_step(self, batch: Any, _index: int) -> None:
         """Log the mean of `figure` over the whole validation split."""
@@ -120,7 +129,9 @@ class NrTraining(Training):
 
     def figure(self, batch: ScoredBatch) -> Tensor:
         """Squared error of each clip, MOS^2."""
-        return fn.mse_loss(self.scored_net(batch.frame).float(), batch.mos, reduction="none")
+        # half precision rounds a score of 3 to steps of 1/64 (bf16): scores are compared in float32
+        with torch.autocast(batch.frame.device.type, enabled=False):
+            return fn.mse_loss(self.scored_net(batch.frame), batch.mos, reduction="none")
 
 
 class FilterTraining(Training):
@@ -164,11 +175,5 @@ def rank_loss(predicted: Tensor, mos: Tensor, scene: Tensor) -> Tensor:
     return (weight * loss).sum() / weight.sum().clamp(min=1e-6)
 
 
-def _averaged(net: nn.Module, decay: float) -> AveragedModel:
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        # the first averages hold few steps, so they forget the untrained weights faster
-        number = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + number) / (10 + number)))
-
-    model = AveragedModel(net, multi_avg_fn=cast(Any, update), use_buffers=True)
-    return model.requires_grad_(False).eval()
+def _state(net: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in net.state_dict().values()]
