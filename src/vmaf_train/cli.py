@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from vmaf_train.cli_use import add_commands
 from vmaf_train.errors import UserError
@@ -29,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -37,22 +38,32 @@ ModelId = Annotated[str, typer.Argument(help="A model id of params.yaml, for exa
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit status 1."""
+    """Run the command line; a user's mistake is one line on stderr and exit status 1 (2: wrong usage)."""
     try:
-        app()
+        # a command gives a status only when it ends by typer.Exit
+        status = app(standalone_mode=False)
     except UserError as error:
-        print(f"vmaf-train: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except (KeyboardInterrupt, SystemExit) as stop:
-        # typer turns Ctrl-C inside a command into a silent exit with status 130
-        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
-            raise
-        print("vmaf-train: interrupted; outputs of this command were not changed", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        _leave(1, str(error))
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "vmaf-train"
+        # not every usage error carries format_message, all carry their text
+        said = getattr(error, "format_message", error.__str__)().rstrip(".")
+        if not said:  # no command was given: the help has been shown
+            raise SystemExit(2) from None
+        _leave(2, f"{said}; see `{command} --help`")
+    except (KeyboardInterrupt, typer.Abort):
+        _leave(INTERRUPTED, "interrupted; outputs of this command were not changed")
     except BrokenPipeError:
         # the reader of our output went away (`| head`): leave quietly, as other tools do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    raise SystemExit(status)
+
+
+def _leave(status: int, text: str) -> NoReturn:
+    print(f"vmaf-train: {text}", file=sys.stderr)
+    raise SystemExit(status)
 
 
 def _stage() -> tuple[Params, Layout]:

@@ -1,0 +1,85 @@
+"""The command line: quick to answer, one line for a mistake, a status that scripts can use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+HEAVY = ("torch", "lightning", "pandas", "onnxruntime", "onnx", "numpy", "av", "matplotlib", "requests")
+COMMANDS = (
+    *("fetch", "manifest-scan", "frames", "split", "fit", "export", "quantize", "eval", "register"),
+    *("score", "filter", "specialize", "inspect", "verify", "sign"),
+)
+RUN = "import sys; from vmaf_train.cli import main; sys.argv[0] = 'vmaf-train'; main()"
+
+
+def vmaf_train(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", RUN, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from vmaf_train.cli import main; sys.argv = ['vmaf-train', '--help']\n"
+        "try: main()\n"
+        f"finally: print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(f" {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str) -> None:
+    done = vmaf_train(command, "--help")
+    assert done.returncode == 0
+    assert f"vmaf-train {command}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("scor",), "No such command 'scor'"),
+        (("fit",), "Missing argument 'model'; see `vmaf-train fit --help`"),
+        (("score", "x.mp4", "--every", "0"), "Invalid value for '--every'"),
+        (("--fast",), "No such option: --fast"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments: tuple[str, ...], complaint: str) -> None:
+    done = vmaf_train(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_command_shows_the_help() -> None:
+    done = vmaf_train()
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "Usage: vmaf-train" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["fetch", "manifest-scan", "frames", "split", "register"])
+def test_a_stage_outside_a_repository_says_where_to_run(command: str, tmp_path: Path) -> None:
+    done = vmaf_train(command, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("vmaf-train: no params.yaml: run this in the top folder of the repository\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["fit", "export", "quantize", "eval"])
+def test_a_stage_without_its_input_names_the_command_before_it(
+    command: str, raw_params: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    with open(tmp_path / "params.yaml", "w", encoding="utf-8") as stream:
+        YAML().dump(raw_params(), stream)
+    done = vmaf_train(command, "nr_metric_v1", folder=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "`vmaf-train " in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
