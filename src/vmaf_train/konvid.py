@@ -152,6 +152,7 @@ def _unpacked(source: Source, scratch: Path, max_bytes: int) -> Path:
     """The folder of one half, unpacked below `scratch` where it came as an archive."""
     if source.path.is_dir():
         return source.path
+    print(f"fetch: unpacking {source.path}", flush=True)
     unpack(source.path, scratch / source.name, max_bytes=max_bytes)
     return scratch / source.name
 
