@@ -1,0 +1,88 @@
+"""`score` of every frame against decoding alone, and the time of a frame.
+
+    python bench/score_speed.py [CLIPS…] [--model nr_metric_v1] [--rounds 5]
+
+Decoding and scoring take turns in one process, so both see the same machine; the ratio of a clip is the
+median over the rounds. Target: at most 1.3 for 960x540 H.264.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import av
+import numpy as np
+import typer
+from machine import machine, make_clip, table
+
+from vmaf_train.load import LoadedModel, load_model, models_dir
+from vmaf_train.score import FrameScorer, score_video
+
+SIZES = {"224x224": (224, 224), "960x540": (540, 960), "1920x1080": (1080, 1920)}
+REPEATS = 100
+
+
+def decode(path: Path) -> int:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 0
+        stream.codec_context.thread_type = "AUTO"
+        return sum(1 for _ in container.decode(stream))
+
+
+def timed(function: object, *arguments: object) -> float:
+    begin = time.perf_counter()
+    function(*arguments)  # type: ignore[operator]
+    return time.perf_counter() - begin
+
+
+def clip_row(path: Path, model: LoadedModel, rounds: int) -> tuple[str, ...]:
+    frames = decode(path)
+    score_video(path, model)
+    pairs = [(timed(decode, path), timed(score_video, path, model)) for _ in range(rounds)]
+    ratios = [scored / decoded for decoded, scored in pairs]
+    decoded, scored = (statistics.median(column) / frames * 1e3 for column in zip(*pairs, strict=True))
+    ratio = f"{statistics.median(ratios):.2f}"
+    return path.name, str(frames), f"{decoded:.3f}", f"{scored:.3f}", ratio, f"{min(ratios):.2f}"
+
+
+def frame_row(label: str, model: LoadedModel) -> tuple[str, ...]:
+    scorer = FrameScorer(model)
+    cells = []
+    for size in SIZES.values():
+        frame = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+        scorer(frame)
+        cells.append(f"{statistics.median(timed(scorer, frame) for _ in range(REPEATS)) * 1e3:.3f}")
+    return (label, *cells)
+
+
+def main(
+    clips: Annotated[list[Path] | None, typer.Argument()] = None,
+    model: str = "nr_metric_v1",
+    rounds: int = 5,
+    unverified: bool = False,
+) -> None:
+    """Measure single frames, then whole clips against decoding alone."""
+    loaded = load_model(model, unverified=unverified, threads=1)
+    print(machine())
+    print(f"\n{loaded.id}: ms a frame, one core, resize included")
+    rows = [frame_row("float", loaded)]
+    if loaded.entry is not None and loaded.entry.int8_file is not None:
+        rows.append(frame_row("int8", load_model(models_dir() / loaded.entry.int8_file, threads=1)))
+    table(("", *SIZES), rows)
+    print("\nms a frame, all cores: decoding alone, and score of every frame")
+    with tempfile.TemporaryDirectory() as folder:
+        clips = clips or [
+            make_clip(Path(folder) / "540p.mp4", 960, 540, 240),
+            make_clip(Path(folder) / "1080p.mp4", 1920, 1080, 120),
+        ]
+        rows = [clip_row(clip, loaded, rounds) for clip in clips]
+    table(("clip", "frames", "decode", "score", "ratio", "best ratio"), rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
