@@ -154,6 +154,22 @@ rehashed(
     "more than 200000 protobuf fields",
     lambda: b"\x08\x08" + field(7, b"\x0a\x00" * 1_000_000) + field(8, b"\x10\x11"),
 )
+rehashed(
+    "operator name with terminal codes",
+    "'op_type' in it is not printable",
+    lambda: model([_coloured()], "after"),
+)
+rehashed(
+    "name of a megabyte", "'name' in it is not printable UTF-8 of at most", lambda: model(edit=_long_name)
+)
+
+
+def _coloured() -> onnx.NodeProto:
+    return helper.make_node("\x1b[2JRelu\n", ["relu"], ["after"])
+
+
+def _long_name(built: onnx.ModelProto) -> None:
+    built.graph.node[0].name = "a" * 2**20
 
 
 def _ortm(built: onnx.ModelProto) -> None:

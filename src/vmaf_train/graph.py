@@ -27,6 +27,8 @@ MIN_IR = 4
 MAX_BYTES = 50 * 2**20
 # the largest single tensor a graph with known sizes may ask for (8K luma in 16 channels is 2.1 GB)
 MAX_TENSOR_BYTES = 4 * 2**30
+# what the checker's C++ code throws on damaged files, besides its own errors
+_CPP_ERRORS = (RuntimeError, ValueError, IndexError, OverflowError, MemoryError)
 # operators whose inputs after the first are learned
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu"})
 
@@ -228,7 +230,7 @@ def _check_by_onnx(data: bytes, name: str) -> None:
     try:
         onnx.checker.check_model(data, full_check=True)
         inferred = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(data), data_prop=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *_CPP_ERRORS) as error:
         raise UserError(f"{name}: the ONNX checker refuses it: {_one_line(error)}") from error
     _check_sizes(inferred.graph, name)
 

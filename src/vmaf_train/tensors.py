@@ -58,9 +58,9 @@ def _check_tensor(tensor: TensorProto, label: str) -> None:
     from onnx import TensorProto
 
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        places = [item.value for item in tensor.external_data if item.key == "location"]
+        places = [repr(item.value)[:100] for item in tensor.external_data if item.key == "location"]
         raise UserError(
-            f"{label} keeps its data in another file ({', '.join(map(repr, places)) or 'no location'}); "
+            f"{label} keeps its data in another file ({', '.join(places) or 'no location'}); "
             "save the model as one file"
         )
     known = {value: key for key, value in TensorProto.DataType.items()}

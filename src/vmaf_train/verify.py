@@ -18,7 +18,7 @@ from vmaf_train.registered import (
     read_sidecar_of,
 )
 from vmaf_train.registry import NAME, Entry, read_registry
-from vmaf_train.regular_files import read_regular
+from vmaf_train.regular_files import inside, read_regular
 from vmaf_train.schemas import SCHEMA_FILES
 from vmaf_train.sidecar import MAX_BYTES
 from vmaf_train.sign import Verifier, verify_signature, verifying_config
@@ -88,6 +88,8 @@ def _check_strays(folder: Path, entries: tuple[Entry, ...]) -> None:
     named = {entry.file for entry in entries} | {entry.int8_file for entry in entries}
     for path in sorted(folder.rglob("*")):
         relative = str(path.relative_to(folder))
+        if path.is_symlink():
+            inside(path, folder)
         if _MODEL_SUFFIXES.intersection(path.suffixes) and relative not in named:
             raise UserError(f"{path}: no row of {NAME} names this file; register it or remove it")
 

@@ -1,0 +1,222 @@
+"""Signatures are detached, cover every file of a model, and verification fails closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from model_folder import ID, change_row, make_folder
+
+from vmaf_train.errors import UserError
+from vmaf_train.registry import read_registry
+from vmaf_train.sign import Verifier, sign, verify_signature
+from vmaf_train.verify import verify
+
+Keys = tuple[Path, Path]
+
+
+def make_keys(folder: Path, name: str, password: bytes | None = None) -> Keys:
+    private = ec.generate_private_key(ec.SECP256R1())
+    locked: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        locked = serialization.BestAvailableEncryption(password)
+    key, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
+    key.write_bytes(
+        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    )
+    public.write_bytes(
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return key, public
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return make_keys(tmp_path, "key")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "tiny")
+
+
+def check(folder: Path, public: Path) -> None:
+    verify_signature(read_registry(folder / "registry.json").find(ID), folder, Verifier(key=public))
+
+
+def test_a_signed_directory_verifies_and_is_otherwise_unchanged(folder: Path, keys: Keys) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert sign(folder, keys[0]) == [folder / f"{ID}.sig"]
+    check(folder, keys[1])
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after.pop(f"{ID}.sig")
+    assert after == before
+    assert all(found.problem is None for found in verify(folder, verifier=Verifier(key=keys[1])))
+
+
+def test_a_locked_key_needs_its_password(folder: Path, tmp_path: Path) -> None:
+    key, public = make_keys(tmp_path, "locked", b"secret")
+    with pytest.raises(UserError, match="not an elliptic-curve private key"):
+        sign(folder, key)
+    sign(folder, key, password="secret")
+    check(folder, public)
+
+
+@pytest.mark.parametrize("name", [f"{ID}.onnx", f"{ID}.json", "registry.json"])
+def test_one_altered_byte_in_any_covered_file_is_refused(folder: Path, keys: Keys, name: str) -> None:
+    sign(folder, keys[0])
+    entry = read_registry(folder / "registry.json").find(ID)
+    data = bytearray((folder / name).read_bytes())
+    data[-2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(UserError, match=f"does not hold.*Hash mismatch for '{name}'"):
+        verify_signature(entry, folder, Verifier(key=keys[1]))
+
+
+def test_a_file_that_is_missing_is_refused(folder: Path, keys: Keys) -> None:
+    sign(folder, keys[0])
+    (folder / f"{ID}.json").unlink()
+    with pytest.raises(UserError, match="no such file"):
+        check(folder, keys[1])
+
+
+def test_a_missing_signature_is_refused(folder: Path, keys: Keys) -> None:
+    with pytest.raises(UserError, match=f"no signature of '{ID}'; run `vmaf-train sign"):
+        check(folder, keys[1])
+
+
+def test_a_row_without_a_bundle_is_refused(folder: Path, keys: Keys) -> None:
+    sign(folder, keys[0])
+    change_row(folder, sigstore_bundle=None)
+    with pytest.raises(UserError, match="names no sigstore_bundle"):
+        check(folder, keys[1])
+    with pytest.raises(UserError, match="names no sigstore_bundle"):
+        sign(folder, keys[0])
+
+
+def test_another_key_is_refused(folder: Path, keys: Keys, tmp_path: Path) -> None:
+    sign(folder, keys[0])
+    with pytest.raises(UserError, match="Key mismatch"):
+        check(folder, make_keys(tmp_path, "other")[1])
+
+
+def test_another_key_that_claims_the_right_hint_is_refused(folder: Path, keys: Keys, tmp_path: Path) -> None:
+    other = make_keys(tmp_path, "other")
+    sign(folder, keys[0])
+    hint = json.loads((folder / f"{ID}.sig").read_text())["verificationMaterial"]["publicKey"]["hint"]
+    sign(folder, other[0])
+    forged = json.loads((folder / f"{ID}.sig").read_text())
+    forged["verificationMaterial"]["publicKey"]["hint"] = hint
+    (folder / f"{ID}.sig").write_text(json.dumps(forged))
+    with pytest.raises(UserError, match="the signed text was altered"):
+        check(folder, keys[1])
+
+
+def test_the_signature_of_another_directory_is_refused(folder: Path, keys: Keys, tmp_path: Path) -> None:
+    other = make_folder(tmp_path / "other")
+    change_row(other, licence="another")
+    sign(other, keys[0])
+    (folder / f"{ID}.sig").write_bytes((other / f"{ID}.sig").read_bytes())
+    with pytest.raises(UserError, match=r"does not hold.*registry\.json"):
+        check(folder, keys[1])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: "{}",
+        lambda text: "[]",
+        lambda text: "null",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[" * 100_000,
+        lambda text: text.replace("dsseEnvelope", "envelope"),
+        lambda text: text.replace('"signatures"', '"signature"'),
+        lambda text: text.replace("vnd.dev.sigstore.bundle.v0.3+json", "x"),
+        lambda text: text.replace('"payload": "', '"payload": "AAAA').replace(
+            '"payload":"', '"payload":"AAAA'
+        ),
+        lambda text: text + " " * 2**21,
+    ],
+    ids=[
+        "empty",
+        "object",
+        "list",
+        "null",
+        "half",
+        "brackets",
+        "envelope",
+        "signatures",
+        "type",
+        "payload",
+        "big",
+    ],
+)
+def test_a_damaged_signature_is_refused_in_one_line(
+    folder: Path, keys: Keys, damage: Callable[[str], str]
+) -> None:
+    sign(folder, keys[0])
+    path = folder / f"{ID}.sig"
+    changed = damage(path.read_text())
+    assert changed != path.read_text()
+    path.write_text(changed)
+    with pytest.raises(UserError) as refusal:
+        check(folder, keys[1])
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_envelope_without_signatures_is_refused(folder: Path, keys: Keys) -> None:
+    sign(folder, keys[0])
+    path = folder / f"{ID}.sig"
+    bundle = json.loads(path.read_text())
+    bundle["dsseEnvelope"]["signatures"] = []
+    path.write_text(json.dumps(bundle))
+    with pytest.raises(UserError, match="does not hold"):
+        check(folder, keys[1])
+
+
+def test_verify_names_the_missing_signature(folder: Path, keys: Keys) -> None:
+    found = [check for check in verify(folder, verifier=Verifier(key=keys[1])) if check.problem]
+    assert [(one.subject, one.check) for one in found] == [(ID, "signature")]
+
+
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        Verifier(),
+        Verifier(identity="someone"),
+        Verifier(issuer="https://issuer"),
+        Verifier(key=Path("k"), identity="someone"),
+    ],
+)
+def test_who_must_have_signed_has_to_be_said(folder: Path, verifier: Verifier) -> None:
+    with pytest.raises(UserError, match="needs either --key"):
+        verify(folder, verifier=verifier)
+
+
+def test_unusable_keys_are_named(folder: Path, tmp_path: Path) -> None:
+    private = ed25519.Ed25519PrivateKey.generate()
+    other = tmp_path / "ed25519.pem"
+    other.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    (tmp_path / "text.pem").write_text("hello")
+    for path in (other, tmp_path / "text.pem"):
+        with pytest.raises(UserError, match=r"\.pem: not an elliptic-curve private key in PEM form"):
+            sign(folder, path)
+        with pytest.raises(UserError, match=r"\.pem: not an elliptic-curve public key in PEM form"):
+            check_key(folder, path)
+    with pytest.raises(UserError, match=r"none\.pem: cannot be opened"):
+        sign(folder, tmp_path / "none.pem")
+
+
+def check_key(folder: Path, path: Path) -> None:
+    verify(folder, verifier=Verifier(key=path))
