@@ -127,3 +127,13 @@ def test_loading_and_running_needs_neither_torch_nor_pandas(folder: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_any_model_directory_both_places_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VMAF_TINY_MODEL_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "__file__", str(tmp_path / "src" / "vmaf_train" / "load.py"))
+    with pytest.raises(UserError, match=r"no registry.json in model/tiny nor in .*; run `dvc repro`"):
+        models_dir()

@@ -122,7 +122,8 @@ def models_dir() -> Path:
             return folder
     places = " nor in ".join(str(folder) for folder in candidates)
     raise UserError(
-        f"no {REGISTRY} in {places}; run `dvc repro` in the repository, or set {DIRECTORY_VARIABLE}"
+        f"no {REGISTRY} in {places}; run `dvc repro` in the repository, set {DIRECTORY_VARIABLE}, "
+        "or give a path and --unverified"
     )
 
 

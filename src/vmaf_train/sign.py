@@ -7,14 +7,14 @@ these, copied into a folder of their own, so nothing else in the model directory
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_bytes
 from vmaf_train.graph import MAX_BYTES
-from vmaf_train.registry import NAME, Entry, read_registry
+from vmaf_train.registry import NAME, Entry, bundle_name, read_registry, write_registry
 from vmaf_train.regular_files import inside, read_regular
 
 MAX_BUNDLE_BYTES = 2**20
@@ -36,6 +36,9 @@ class Verifier:
 def sign(folder: Path, key: Path, *, password: str | None = None) -> list[Path]:
     """Sign every registered model with an elliptic-curve private key (P-256, P-384 or P-521).
 
+    A row of the registry that names no `sigstore_bundle` is given one first, as the signatures cover
+    the registry.
+
     Returns:
         The signatures written, `<id>.sig` in the model directory.
 
@@ -55,8 +58,8 @@ def sign(folder: Path, key: Path, *, password: str | None = None) -> list[Path]:
             "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem`"
         ) from error
     written = []
-    for entry in read_registry(folder / NAME).entries:
-        target = folder / _bundle(entry)
+    for entry in name_bundles(folder):
+        target = folder / bundle_name(entry.id)
         with tempfile.TemporaryDirectory() as temporary:
             staged = stage(entry, folder, Path(temporary))
             bundle = Path(temporary) / "bundle.json"
@@ -72,7 +75,11 @@ def verify_signature(entry: Entry, folder: Path, verifier: Verifier) -> None:
     Raises:
         UserError: no signature, another signer, or a file that is not the one that was signed.
     """
-    path = folder / _bundle(entry)
+    if entry.sigstore_bundle is None:
+        raise UserError(
+            f"{entry.id}: the registry names no sigstore_bundle; run `vmaf-train sign --key KEY.pem`"
+        )
+    path = folder / entry.sigstore_bundle
     if not path.exists():
         raise UserError(f"{path}: no signature of {entry.id!r}; run `vmaf-train sign --key KEY.pem`")
     bundle = read_regular(inside(path, folder), limit=MAX_BUNDLE_BYTES)
@@ -102,10 +109,13 @@ def stage(entry: Entry, folder: Path, into: Path) -> Path:
     return staged
 
 
-def _bundle(entry: Entry) -> str:
-    if entry.sigstore_bundle is None:
-        raise UserError(f"{entry.id}: the registry names no sigstore_bundle; run `vmaf-train register`")
-    return entry.sigstore_bundle
+def name_bundles(folder: Path) -> tuple[Entry, ...]:
+    """The rows of the registry, each with the path of its signature; written only when one lacks it."""
+    entries = read_registry(folder / NAME).entries
+    named = tuple(replace(entry, sigstore_bundle=bundle_name(entry.id)) for entry in entries)
+    if named != entries:
+        write_registry(folder / NAME, named)
+    return named
 
 
 def _key_file(key: Path) -> Path:
