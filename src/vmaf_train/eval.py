@@ -25,6 +25,7 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     section = params.model(model_id)
     provenance = read_json(layout.provenance, "fetch")
     data = made_by(layout.onnx(model_id), f"export {model_id}").read_bytes()
+    trained = made_by(layout.curves(model_id), f"fit {model_id}")
     metrics: dict[str, Any] = {"corpus": provenance["corpus"], "label_kind": provenance["label_kind"]}
     folder = layout.plots(model_id)
     if section.kind == "nr":
@@ -55,7 +56,7 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
         with replacing(folder / "filtered.png") as picture:
             plots.filter_strip(picture, to_unit(samples), to_unit(degraded[:, 0]), filtered[:, 0])
     with replacing(folder / "curves.csv") as curves:
-        shutil.copyfile(made_by(layout.curves(model_id), "fit"), curves)
+        shutil.copyfile(trained, curves)
     write_json(layout.metrics(model_id), metrics)
     return metrics
 

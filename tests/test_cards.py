@@ -1,0 +1,85 @@
+"""Cards and the README's table: only what sidecars and metrics say."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmaf_train.cards import BEGIN, END, card, corpus_line, metric_table, readme_block, with_block
+from vmaf_train.graph import GraphFacts, Value
+from vmaf_train.kinds import Kind
+from vmaf_train.sidecar import Sidecar
+
+FACTS = GraphFacts(
+    opset=17,
+    ir_version=8,
+    input=Value("frame", ("batch", 1, 224, 224)),
+    output=Value("mos", ("batch",)),
+    operators={"Conv": 11},
+    parameters=18561,
+    bytes=84277,
+)
+VALUES = {"n": 12, "mse": 0.51234, "srocc": None, "mean_predictor_mse": 1.25}
+
+
+def sidecar(**changes: object) -> Sidecar:
+    values: dict[str, object] = {
+        "name": "nr_metric_v1",
+        "kind": Kind.NR,
+        "input_name": "frame",
+        "output_name": "mos",
+        "onnx_opset": 17,
+        "description": "One frame to a score.",
+        "input_shape": FACTS.input.shape,
+        "output_shape": FACTS.output.shape,
+        "output_range": (1, 5),
+        "score_range": (1, 5),
+        "score_direction": "higher-is-better",
+        "sha256": "0" * 64,
+        "corpus": "synthetic",
+        "label_kind": "vmaf-proxy",
+        "split_counts": {"train": 80, "val": 12, "test": 12},
+        "metrics": {"val": VALUES, "test": VALUES},
+        "provenance": {},
+        "licence": "BSD-2-Clause-Patent",
+    }
+    return Sidecar(**(values | changes))  # type: ignore[arg-type]
+
+
+def text(**changes: object) -> str:
+    return card(sidecar(**changes), FACTS, {"224x224": 0.0152}, measured="", citation="Somebody 2001")
+
+
+def test_a_metric_stands_beside_its_baseline() -> None:
+    table = metric_table([sidecar()])
+    assert "| nr_metric_v1 | test | 12 | MSE | 0.5123 | 1.25 (mean of the training MOS) |" in table
+
+
+def test_an_undefined_correlation_is_called_so() -> None:
+    assert "| SROCC | undefined |" in metric_table([sidecar()])
+
+
+@pytest.mark.parametrize("kind", ["vmaf-proxy", "human-mos"])
+def test_proxy_labels_are_never_taken_for_people(kind: str) -> None:
+    assert ("**No person rated these clips**" in text(label_kind=kind)) == (kind == "vmaf-proxy")
+    assert f"`{kind}`" in text(label_kind=kind)
+
+
+def test_a_card_gives_the_contract_of_the_graph() -> None:
+    assert "`frame [batch, 1, 224, 224]`, float32, 0..1" in text()
+    assert "MOS, 1..5, higher is better" in text()
+    assert "0.0152 GMAC at 224x224" in text()
+
+
+def test_what_was_measured_is_quoted_when_there_is_something() -> None:
+    assert "## Measured" not in text()
+    assert "## Measured\n\nFast." in card(sidecar(), FACTS, {}, measured="Fast.\n", citation="Somebody 2001")
+
+
+def test_the_block_replaces_what_stood_between_the_markers() -> None:
+    readme = f"a\n{BEGIN}\nold\n{END}\nb\n"
+    assert with_block(readme, readme_block([sidecar()])) == f"a\n{readme_block([sidecar()])}\nb\n"
+    assert corpus_line(sidecar()) in readme_block([sidecar()])
+
+
+def test_a_readme_without_markers_stays_as_it_is() -> None:
+    assert with_block("a\nb\n", "block") == "a\nb\n"

@@ -1,0 +1,59 @@
+"""Eval: the exported file beside its baseline, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from tiny_repository import make_repository
+
+from vmaf_train.errors import UserError
+from vmaf_train.eval import eval_model
+from vmaf_train.export import export
+from vmaf_train.layout import Layout
+from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.params import Params
+
+FILTER = "learned_filter_v1"
+
+
+@pytest.fixture
+def exported(make_params: Callable[..., Params], layout: Layout) -> Params:
+    params = make_params(models=[FILTER], frames__size=48)
+    make_repository(layout, params)
+    export(FILTER, params, layout)
+    return params
+
+
+def test_l1_is_that_of_the_exported_file_over_the_split(exported: Params, layout: Layout) -> None:
+    metrics = eval_model(FILTER, exported, layout)
+    for name in ("val", "test"):
+        rows = split_rows(layout, name)
+        output = run_onnx(layout.onnx(FILTER).read_bytes(), packed_frames(layout, "degraded", rows))
+        clean = packed_frames(layout, "luma", rows) / 255
+        assert metrics[name]["l1"] == pytest.approx(np.abs(output - clean).mean(), rel=1e-4)
+        assert metrics[name]["n"] == len(rows)
+    assert json.loads(layout.metrics(FILTER).read_text()) == metrics
+
+
+def test_values_that_are_not_finite_are_refused(exported: Params, layout: Layout) -> None:
+    model = onnx.load_model(layout.onnx(FILTER))
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, np.nan, np.float32), weight.name))
+    layout.onnx(FILTER).write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="not finite; lower lr"):
+        eval_model(FILTER, exported, layout)
+    assert not layout.metrics(FILTER).exists()
+
+
+@pytest.mark.parametrize("missing", ["onnx", "curves"])
+def test_a_missing_input_names_the_command_that_makes_it(
+    missing: str, exported: Params, layout: Layout
+) -> None:
+    getattr(layout, missing)(FILTER).unlink()
+    with pytest.raises(UserError, match="run `vmaf-train"):
+        eval_model(FILTER, exported, layout)
+    assert not layout.metrics(FILTER).exists()

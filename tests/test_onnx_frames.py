@@ -1,0 +1,52 @@
+"""Frames of one split through an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from tiny_repository import make_repository
+
+from vmaf_train.errors import UserError
+from vmaf_train.export import export
+from vmaf_train.layout import Layout
+from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.params import Params
+
+FILTER = "learned_filter_v1"
+
+
+@pytest.fixture
+def repository(make_params: Callable[..., Params], layout: Layout) -> Layout:
+    make_repository(layout, make_params(models=[FILTER], frames__size=48))
+    return layout
+
+
+def test_the_three_splits_share_no_row_and_lose_none(repository: Layout) -> None:
+    rows = [set(split_rows(repository, name)["row"]) for name in ("train", "val", "test")]
+    assert sum(len(part) for part in rows) == len(set.union(*rows)) == 30
+
+
+def test_frames_come_in_the_order_of_their_rows(repository: Layout) -> None:
+    rows = split_rows(repository, "train").iloc[::-1]
+    frames = packed_frames(repository, "luma", rows)
+    packed = np.load(repository.frames / "luma.npy")
+    assert frames.shape == (len(rows), 1, 48, 48)
+    np.testing.assert_array_equal(frames[0, 0], packed[rows["row"].iloc[0]])
+
+
+def test_a_cut_array_is_named(repository: Layout) -> None:
+    path = repository.frames / "luma.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"cannot read .*luma\.npy .*run `vmaf-train frames` again"):
+        packed_frames(repository, "luma", split_rows(repository, "train"))
+
+
+def test_batches_do_not_change_a_result(repository: Layout, make_params: Callable[..., Params]) -> None:
+    export(FILTER, make_params(models=[FILTER], frames__size=48), repository)
+    data = repository.onnx(FILTER).read_bytes()
+    frames = np.random.default_rng(0).integers(0, 256, (40, 1, 48, 48)).astype(np.uint8)
+    together = run_onnx(data, frames)
+    alone = np.concatenate([run_onnx(data, frames[i : i + 1]) for i in range(40)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
