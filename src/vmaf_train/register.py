@@ -76,7 +76,13 @@ def register(params: Params, layout: Layout) -> None:
         _place_int8(model, layout, ships=one.report["ships"])
         notes = layout.measured(model)
         measured = notes.read_text("utf-8") if notes.is_file() else ""
-        text = card(one.sidecar, one.facts, _gmacs(one), measured=measured, citation=corpus["citation"])
+        text = card(
+            one.sidecar,
+            one.facts,
+            card_gmacs(one.sidecar.kind, one.data),
+            measured=measured,
+            citation=corpus["citation"],
+        )
         write_text(layout.card(model), text)
     write_registry(layout.models / NAME, entries)
     readme = layout.root / "README.md"
@@ -171,12 +177,10 @@ def _place_int8(model: str, layout: Layout, *, ships: bool) -> None:
         target.unlink(missing_ok=True)
 
 
-def _gmacs(one: _Built) -> dict[str, float]:
-    name = one.sidecar.name
-    if one.sidecar.kind is Kind.NR:
-        height, width = (int(axis) for axis in one.facts.input.shape[2:])
-        return {f"{width}x{height}": macs(one.data, (1, 1, height, width), name=name) / 1e9}
-    return {word: macs(one.data, (1, 1, *size), name=name) / 1e9 for word, size in CARD_SIZES.items()}
+def card_gmacs(kind: Kind, data: bytes) -> dict[str, float]:
+    """Frame size in words -> billions of multiply-accumulates a frame, at the sizes that a card states."""
+    sizes = {"224x224": (224, 224)} if kind is Kind.NR else CARD_SIZES
+    return {word: macs(data, (1, 1, *size), name="card") / 1e9 for word, size in sizes.items()}
 
 
 def _params_sha256(params: Params, model: str) -> str:
