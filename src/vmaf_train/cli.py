@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PIPELINE = "Pipeline stages (run by `dvc repro`)"
 TRUST = "Check and sign the models"
 INTERRUPTED = 130  # the shell's status for Ctrl-C
+STOPPED = "interrupted; outputs of this command were not changed"
 
 app = typer.Typer(
     name="vmaf-train",
@@ -53,11 +54,13 @@ def main() -> None:
             raise SystemExit(2) from None
         _leave(2, f"{said}; see `{command} --help`")
     except (KeyboardInterrupt, typer.Abort):
-        _leave(INTERRUPTED, "interrupted; outputs of this command were not changed")
+        _leave(INTERRUPTED, STOPPED)
     except BrokenPipeError:
         # the reader of our output went away (`| head`): leave quietly, as other tools do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    if status == INTERRUPTED:  # typer turns Ctrl-C inside a command into this status, without a word
+        _leave(INTERRUPTED, STOPPED)
     raise SystemExit(status)
 
 
