@@ -579,9 +579,9 @@ def pipe(folder: Path) -> Path:
 
 
 attack("named pipe that never answers", "not a regular file")(lambda folder: pipe(folder) and ID)
-attack("the same pipe, --unverified", "not a regular file", unverified=True)(pipe)
-attack("/dev/zero, --unverified", "not a regular file", unverified=True)(lambda _: Path("/dev/zero"))
+attack("named pipe that never answers, --unverified", "not a regular file", unverified=True)(pipe)
 attack("/dev/zero", "outside the model directory")(lambda _: Path("/dev/zero"))
+attack("/dev/zero, --unverified", "not a regular file", unverified=True)(lambda _: Path("/dev/zero"))
 
 
 @attack("a folder in the place of the file", "not a regular file")

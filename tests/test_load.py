@@ -42,6 +42,18 @@ def test_a_trick_is_refused_before_the_runtime_sees_it(
     assert not reached
 
 
+def test_the_attack_table_in_the_docs_is_the_one_that_runs() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / "attacks.md").read_text("utf-8")
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line[:2] == "| "}
+    bases = [attack.name.removesuffix(", --unverified") for attack in ATTACKS]
+    twice = {base for base in bases if bases.count(base) == 2}
+    for attack, base in zip(ATTACKS, bases, strict=True):
+        assert attack.unverified or attack.message in rows[base]
+        assert (" | + | " in rows[base]) == (base in twice)
+    assert len(rows) == len(set(bases)) + 2
+    assert f"{len(set(bases))} tricks, {len(twice)} of them tried twice." in text
+
+
 def test_every_trick_has_a_name_of_its_own() -> None:
     names = [attack.name for attack in ATTACKS]
     assert len(set(names)) == len(names) >= 30
