@@ -53,5 +53,10 @@ def load_checkpoint(path: Path, section: NrModel | FilterModel) -> NrMetric | Le
             f"run `vmaf-train fit {path.stem}` again"
         )
     net = build(section)
-    net.load_state_dict(weights)
+    try:
+        net.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError):
+        raise UserError(
+            f"{path} is not a checkpoint (other weights); delete it and run `dvc repro`"
+        ) from None
     return net.eval()

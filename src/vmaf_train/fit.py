@@ -202,7 +202,7 @@ def _trainer(
             default_root_dir=scratch,
             **schedule,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, TypeError) as error:
         given = ", ".join(f"{name} {value!r}" for name, value in vars(train).items())
         reason = " ".join(str(error).split())
         raise UserError(f"train in params.yaml ({given}) cannot be used here: {reason}") from None

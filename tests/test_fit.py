@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from tiny_frames import write_tiny_frames
+
+from vmaf_train.batches import InOrder
+from vmaf_train.checkpoint import load_checkpoint
+from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
+from vmaf_train.errors import UserError
+from vmaf_train.files import sha256_file
+from vmaf_train.fit import choose_precision, fit
+from vmaf_train.layout import Layout
+from vmaf_train.params import Params
+
+NR, FILTER = "nr_metric_v1", "learned_filter_v1"
+MakeParams = Callable[..., Params]
+StartFit = Callable[..., subprocess.Popen[str]]
+# small enough for a test: 3 batches an epoch, 32-pixel crops
+SMALL = {
+    f"{NR}__net__width": 4, f"{NR}__capped__batch_size": 4,
+    f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
+    f"{FILTER}__capped__batch_size": 4, f"{FILTER}__capped__crop": 32,
+}  # fmt: skip
+
+
+@pytest.fixture
+def frames(layout: Layout) -> Layout:
+    write_tiny_frames(layout)
+    return layout
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny pictures gain nothing from threads, and threads of busy cores wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def curves(layout: Layout, model: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(layout.curves(model).read_text())))
+
+
+@pytest.mark.parametrize(("model", "figure"), [(NR, "val/mse"), (FILTER, "val/l1")])
+def test_the_checkpoint_is_the_best_one_and_gives_its_figure_again(
+    frames: Layout, make_params: MakeParams, model: str, figure: str
+) -> None:
+    params = make_params(max_steps=30, **SMALL, train__precision="32-true")
+    fitted = fit(model, params, frames)
+    values = {int(row["step"]): float(row[figure]) for row in curves(frames, model) if row[figure]}
+    assert fitted.figure == figure
+    assert fitted.steps == 30
+    assert values[fitted.step] == pytest.approx(fitted.value) == min(values.values())
+    net = load_checkpoint(frames.checkpoint(model), params.model(model))
+    kind = FrameMOSDataset if model == NR else PairedFrameDataset
+    (batch,) = InOrder(kind.of_split(frames, "val"), 100)
+    with torch.no_grad():
+        error = net(batch[0]) - batch[1]
+    again = error.square().mean() if model == NR else error.abs().mean()
+    assert float(again) == pytest.approx(fitted.value, rel=1e-4)
+
+
+def test_training_lowers_the_loss(frames: Layout, make_params: MakeParams) -> None:
+    rows = curves_of(frames, make_params, FILTER, max_steps=60)
+    losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
+
+
+def curves_of(frames: Layout, make_params: MakeParams, model: str, **changes: Any) -> list[dict[str, str]]:
+    fit(model, make_params(**SMALL, **changes), frames)
+    return curves(frames, model)
+
+
+@pytest.mark.parametrize("model", [NR, FILTER])
+def test_the_same_seed_gives_the_same_checkpoint_and_another_seed_another(
+    frames: Layout, make_params: MakeParams, model: str
+) -> None:
+    def checkpoint(seed: int) -> str:
+        fit(model, make_params(max_steps=4, seed=seed, **SMALL), frames)
+        return sha256_file(frames.checkpoint(model)) + sha256_file(frames.curves(model))
+
+    first = checkpoint(1)
+    assert checkpoint(1) == first
+    assert checkpoint(2) != first
+
+
+def test_the_last_step_is_validated_even_where_the_interval_misses_it(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    steps = [
+        int(row["step"]) for row in curves_of(frames, make_params, FILTER, max_steps=43) if row["val/l1"]
+    ]
+    assert len(steps) <= 21
+    assert steps[-1] == 43
+
+
+def test_the_reference_recipe_validates_each_epoch_and_stops_without_improvement(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    small = {f"{NR}__net__width": 4, f"{NR}__reference__batch_size": 4, f"{NR}__reference__patience": 2}
+    # a rate too low to improve anything that float32 can hold
+    changes = {f"{NR}__reference__lr_scale": 1e-9, f"{NR}__reference__epochs": 50}
+    fitted = fit(NR, make_params(max_steps=-1, lr=1e-9, **small, **changes), frames)
+    steps = [int(row["step"]) for row in curves(frames, NR) if row["val/mse"]]
+    assert steps[:3] == [3, 6, 9]
+    assert fitted.steps == steps[-1] < 150
+
+
+def test_ranking_inside_scenes_and_averaging_train_too(frames: Layout, make_params: MakeParams) -> None:
+    changes = {f"{NR}__capped__rank_weight": 0.5, f"{NR}__capped__ema_decay": 0.9, f"{NR}__capped__crop": 48}
+    fitted = fit(NR, make_params(max_steps=6, **SMALL, **changes), frames)
+    net = load_checkpoint(frames.checkpoint(NR), make_params(**SMALL).model(NR))
+    assert fitted.steps == 6
+    assert all(value.isfinite().all() for value in net.state_dict().values())
+
+
+def test_a_metric_starts_at_the_mean_score_of_its_training_clips(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    params = make_params(max_steps=1, lr=1e-9, **SMALL)
+    fit(NR, params, frames)
+    bias = load_checkpoint(frames.checkpoint(NR), params.model(NR)).state_dict()["head.bias"]
+    mean = FrameMOSDataset.of_split(frames, "train").mos.mean()
+    assert float(bias) == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_names_lr_and_leaves_the_checkpoint(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    frames.checkpoint(FILTER).parent.mkdir(parents=True)
+    frames.checkpoint(FILTER).write_bytes(b"yesterday's")
+    params = make_params(max_steps=50, lr=10.0, **SMALL, **{f"{FILTER}__capped__lr_scale": 1e6})
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+ with lr 1e\+07; lower lr"):
+        fit(FILTER, params, frames)
+    assert frames.checkpoint(FILTER).read_bytes() == b"yesterday's"
+    assert not frames.curves(FILTER).exists()
+
+
+def test_missing_frames_name_the_stage_to_run(layout: Layout, make_params: MakeParams) -> None:
+    with pytest.raises(UserError, match=r"no .*mos\.parquet: run `vmaf-train frames`"):
+        fit(NR, make_params(), layout)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"train__strategy": "fsdp"}, "train.strategy is 'fsdp'"),
+        ({"train__precision": "17-mixed"}, "precision '17-mixed'"),
+        ({"train__devices": "many"}, "devices 'many'"),
+    ],
+)
+def test_a_trainer_setting_that_cannot_be_used_is_named(
+    frames: Layout, make_params: MakeParams, changes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(UserError, match=text):
+        fit(FILTER, make_params(max_steps=1, **SMALL, **changes), frames)
+
+
+def test_only_half_precision_that_the_processor_has_is_chosen() -> None:
+    native = torch.cpu.get_capabilities()
+    half = bool(native.get("avx512_bf16") or native.get("amx_bf16"))
+    if torch.cuda.is_available():
+        assert choose_precision("auto", "nr") == choose_precision("auto", "filter") == "16-mixed"
+    else:
+        assert choose_precision("auto", "nr") == "32-true"
+        assert choose_precision("auto", "filter") == ("bf16-mixed" if half else "32-true")
+    assert choose_precision("64-true", "nr") == "64-true"
+
+
+def test_settings_of_the_process_are_as_before(frames: Layout, make_params: MakeParams) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    fit(FILTER, make_params(max_steps=1, **SMALL), frames)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.fixture
+def command(
+    frames: Layout, raw_params: Callable[..., dict[str, Any]]
+) -> Callable[..., subprocess.Popen[str]]:
+    """Start `vmaf-train fit` for the filter in the tiny repository, with changed parameters."""
+
+    def start(**changes: Any) -> subprocess.Popen[str]:
+        with open(frames.params, "w") as file:
+            YAML().dump(raw_params(**SMALL, **changes), file)
+        (frames.root / "tmp").mkdir()
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("vmaf-train"), "fit", FILTER],
+            cwd=frames.root,
+            env={
+                **os.environ,
+                "TMPDIR": str(frames.root / "tmp"),
+                "CUDA_VISIBLE_DEVICES": "",
+                "OMP_NUM_THREADS": "1",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def test_the_command_prints_one_line_and_leaves_no_other_file(frames: Layout, command: StartFit) -> None:
+    process = command(max_steps=3)
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert output.startswith(f"fit {FILTER}: best val/l1 0.0")
+    assert output.count("\n") == 1
+    assert sorted(path.name for path in frames.root.iterdir()) == ["data", "params.yaml", "tmp"]
+    assert list((frames.root / "tmp").iterdir()) == []
+
+
+def test_ctrl_c_ends_with_one_line_and_status_130_and_the_earlier_checkpoint(
+    frames: Layout, command: StartFit
+) -> None:
+    frames.checkpoint(FILTER).parent.mkdir(parents=True)
+    frames.checkpoint(FILTER).write_bytes(b"yesterday's")
+    process = command(max_steps=10**6, **{f"{FILTER}__capped__epochs": 10**6})
+    while not list((frames.root / "tmp").glob("*/plots/metrics/train/loss.tsv")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "vmaf-train: interrupted; outputs of this command were not changed\n"
+    assert output == ""
+    assert frames.checkpoint(FILTER).read_bytes() == b"yesterday's"
+    assert [path.name for path in frames.checkpoint(FILTER).parent.iterdir()] == [f"{FILTER}.ckpt"]
+    assert list((frames.root / "tmp").iterdir()) == []

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from vmaf_train.nets import LearnedFilter, NrMetric, build
+from vmaf_train.params import Params
+
+
+def parameters(net: torch.nn.Module) -> int:
+    return sum(values.numel() for values in net.parameters())
+
+
+def test_sizes_are_those_of_the_published_networks() -> None:
+    assert parameters(NrMetric()) == 19_073
+    assert parameters(LearnedFilter()) == 18_865
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_metric_gives_one_score_a_frame(batch: int) -> None:
+    assert NrMetric(4).eval()(torch.rand(batch, 1, 224, 224)).shape == (batch,)
+
+
+def test_a_score_does_not_depend_on_the_other_frames_of_its_batch() -> None:
+    net, frames = NrMetric(4).eval(), torch.rand(3, 1, 224, 224)
+    with torch.no_grad():
+        alone = torch.cat([net(frame[None]) for frame in frames])
+        torch.testing.assert_close(net(frames), alone)
+
+
+def test_an_untrained_metric_answers_about_where_it_starts() -> None:
+    net = NrMetric(4).eval()
+    net.start_at(4.5)
+    with torch.no_grad():
+        assert (net(torch.rand(2, 1, 224, 224)) - 4.5).abs().max() < 1.0
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (64, 64), (33, 65)])
+def test_a_filter_keeps_any_size_and_an_untrained_one_its_input(stride: int, size: tuple[int, int]) -> None:
+    luma = torch.rand(2, 1, *size)
+    with torch.no_grad():
+        assert torch.equal(LearnedFilter(4, 1, stride)(luma), luma)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_a_filter_stays_inside_the_range_of_luma_and_every_weight_learns(stride: int) -> None:
+    torch.manual_seed(1)
+    net = LearnedFilter(4, 1, stride)
+    torch.nn.init.normal_(net.exit.weight, std=5)
+    luma = torch.rand(2, 1, 16, 16)
+    with torch.no_grad():
+        filtered = net(luma)
+    assert (float(filtered.min()), float(filtered.max())) == (0, 1)
+    net.unclamped(luma).square().mean().backward()
+    assert all(values.grad is not None and values.grad.abs().sum() > 0 for values in net.parameters())
+
+
+def test_a_section_of_the_parameters_decides_the_network(make_params: Callable[..., Params]) -> None:
+    params = make_params(nr_metric_v1__net__width=8, learned_filter_v1__net__stride=2)
+    assert parameters(build(params.model("nr_metric_v1"))) == parameters(NrMetric(8))
+    net = build(params.model("learned_filter_v1"))
+    assert isinstance(net, LearnedFilter)
+    assert net.stride == 2
