@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +52,7 @@ def encode(frames: list[VideoFrame], path: Path) -> None:
         stream = container.add_stream(ENCODER.name, rate=24, options=dict(ENCODER.options))
         stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
         for index, frame in enumerate(frames):
-            frame.pict_type, frame.pts, frame.time_base = 0, index, 1 / stream.rate
+            frame.pict_type, frame.pts, frame.time_base = 0, index, Fraction(1, 24)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

@@ -3,7 +3,9 @@
     python bench/score_speed.py [CLIPS…] [--model nr_metric_v1] [--rounds 5]
 
 Decoding and scoring take turns in one process, so both see the same machine; the ratio of a clip is the
-median over the rounds. Target: at most 1.3 for 960x540 H.264.
+median over the rounds. Target: at most 1.3 by the clock for 960x540 H.264 (where other programs use the
+machine, only the processor's time means something; it is above the clock's, because scoring also fills
+the gaps that decoding leaves on the cores).
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import av
 import numpy as np
@@ -26,6 +29,13 @@ SIZES = {"224x224": (224, 224), "960x540": (540, 960), "1920x1080": (1080, 1920)
 REPEATS = 100
 
 
+class Times(NamedTuple):
+    """Seconds by the clock, and of the processor in all threads of this process."""
+
+    wall: float
+    processor: float
+
+
 def decode(path: Path) -> int:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -34,20 +44,24 @@ def decode(path: Path) -> int:
         return sum(1 for _ in container.decode(stream))
 
 
-def timed(function: object, *arguments: object) -> float:
-    begin = time.perf_counter()
-    function(*arguments)  # type: ignore[operator]
-    return time.perf_counter() - begin
+def timed(function: Callable[..., object], *arguments: object) -> Times:
+    begin, used = time.perf_counter(), time.process_time()
+    function(*arguments)
+    return Times(time.perf_counter() - begin, time.process_time() - used)
 
 
 def clip_row(path: Path, model: LoadedModel, rounds: int) -> tuple[str, ...]:
     frames = decode(path)
     score_video(path, model)
     pairs = [(timed(decode, path), timed(score_video, path, model)) for _ in range(rounds)]
-    ratios = [scored / decoded for decoded, scored in pairs]
-    decoded, scored = (statistics.median(column) / frames * 1e3 for column in zip(*pairs, strict=True))
-    ratio = f"{statistics.median(ratios):.2f}"
-    return path.name, str(frames), f"{decoded:.3f}", f"{scored:.3f}", ratio, f"{min(ratios):.2f}"
+    cells = []
+    for clock in ("wall", "processor"):
+        decoded = [getattr(pair[0], clock) for pair in pairs]
+        scored = [getattr(pair[1], clock) for pair in pairs]
+        ratio = statistics.median(b / a for a, b in zip(decoded, scored, strict=True))
+        cells += [f"{statistics.median(values) / frames * 1e3:.3f}" for values in (decoded, scored)]
+        cells.append(f"{ratio:.2f}")
+    return (path.name, str(frames), *cells)
 
 
 def frame_row(label: str, model: LoadedModel) -> tuple[str, ...]:
@@ -56,7 +70,7 @@ def frame_row(label: str, model: LoadedModel) -> tuple[str, ...]:
     for size in SIZES.values():
         frame = np.random.default_rng(0).integers(0, 256, size, np.uint8)
         scorer(frame)
-        cells.append(f"{statistics.median(timed(scorer, frame) for _ in range(REPEATS)) * 1e3:.3f}")
+        cells.append(f"{statistics.median(timed(scorer, frame).processor for _ in range(REPEATS)) * 1e3:.3f}")
     return (label, *cells)
 
 
@@ -81,7 +95,8 @@ def main(
             make_clip(Path(folder) / "1080p.mp4", 1920, 1080, 120),
         ]
         rows = [clip_row(clip, loaded, rounds) for clip in clips]
-    table(("clip", "frames", "decode", "score", "ratio", "best ratio"), rows)
+    wall, processor = ("decode", "score", "ratio"), ("cpu decode", "cpu score", "cpu ratio")
+    table(("clip", "frames", *wall, *processor), rows)
 
 
 if __name__ == "__main__":
