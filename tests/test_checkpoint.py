@@ -82,5 +82,5 @@ def test_a_checkpoint_of_other_sizes_is_named(tmp_path: Path, make_params: Calla
     before = make_params().model(FILTER)
     save_checkpoint(tmp_path / "a.ckpt", before, build(before).state_dict())
     after = make_params(learned_filter_v1__net__channels=8).model(FILTER)
-    with pytest.raises(UserError, match="holds the network .*'channels': 16.* asks for .*'channels': 8"):
+    with pytest.raises(UserError, match=r"holds the network .*'channels': 16.* asks for .*'channels': 8"):
         load_checkpoint(tmp_path / "a.ckpt", after)

@@ -26,7 +26,10 @@ def save_checkpoint(path: Path, section: NrModel | FilterModel, weights: dict[st
     Raises:
         UserError: the file system refuses.
     """
-    plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    # through a flat copy, because the strides of a tensor's axes of length 1 are written too
+    plain = {
+        name: value.detach().cpu().flatten().clone().view(value.shape) for name, value in weights.items()
+    }
     buffer = io.BytesIO()  # torch.save writes a file's own name into it, a buffer's it cannot
     torch.save({"net": net_config(section), "state_dict": plain}, buffer)
     write_bytes(path, buffer.getvalue())

@@ -71,7 +71,7 @@ class LearnedFilter(nn.Module):
 
     def unclamped(self, degraded: Tensor) -> Tensor:
         """As `forward` without the clamp, whose gradient is zero outside 0..1."""
-        change = self.exit(self.blocks(self.entry(degraded)))
+        change = cast(Tensor, self.exit(self.blocks(self.entry(degraded))))
         if self.stride > 1:
             change = change[:, :, : degraded.shape[2], : degraded.shape[3]]
         return degraded + change
