@@ -10,7 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from model_folder import ID, change_row, make_folder
+from typer.testing import CliRunner
 
+from vmaf_train.cli import app
 from vmaf_train.errors import UserError
 from vmaf_train.registry import read_registry
 from vmaf_train.sign import Verifier, sign, verify_signature
@@ -220,3 +222,14 @@ def test_unusable_keys_are_named(folder: Path, tmp_path: Path) -> None:
 
 def check_key(folder: Path, path: Path) -> None:
     verify(folder, verifier=Verifier(key=path))
+
+
+def test_the_commands_sign_and_verify(folder: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    run = CliRunner().invoke
+    unsigned = run(app, ["verify", "--signatures", "--key", str(keys[1])])
+    assert isinstance(unsigned.exception, UserError)
+    assert run(app, ["sign", "--key", str(keys[0])]).output == f"signed: {folder / ID}.sig\n"
+    assert run(app, ["verify", "--signatures", "--key", str(keys[1])]).exit_code == 0
+    forgotten = run(app, ["verify", "--key", str(keys[1])])
+    assert "add --signatures" in str(forgotten.exception)
