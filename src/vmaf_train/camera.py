@@ -55,8 +55,8 @@ def add_grain(clip: Frames, sigma: float, rng: np.random.Generator) -> Frames:
 
 def lens(clip: Frames, rng: np.random.Generator) -> Frames:
     """Even good cameras are a little soft and a little noisy."""
-    softness = float(rng.choice([0.0, 0.4, 0.7, 1.0, 1.3]))
+    softness = float(rng.choice([0.0, 0.0, 0.3, 0.6, 0.9]))
     if softness:
         blur = ImageFilter.GaussianBlur(softness)
         clip = np.stack([np.asarray(Image.fromarray(frame).filter(blur)) for frame in clip])
-    return add_grain(clip, float(rng.choice([0.0, 0.3, 0.6, 1.0, 2.0])), rng)
+    return add_grain(clip, float(rng.choice([0.0, 0.0, 0.4, 0.8, 1.6])), rng)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def _run(arguments: list[str], data: bytes | memoryview, what: str, timeout: flo
             stdin=subprocess.PIPE if data else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # SVT-AV1 does not heed -loglevel; 1: errors only
+            env={**os.environ, "SVT_LOG": "1"},
             preexec_fn=_die_with_parent(),
         )
     except OSError as error:

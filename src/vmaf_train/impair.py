@@ -38,6 +38,8 @@ CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
 }
 # VMAF of LOW_VMAF and below is MOS 1, of 100 is MOS 5
 LOW_VMAF = 20.0
+# VMAF of each codec's worst setting at full size: below it, a smaller picture goes with the codec
+LAST_RUNG = {"x264": 0.0, "x265": 0.0, "vp9": 72.0, "av1": 72.0, "mpeg4": 62.0}
 VMAF_MODEL = "vmaf_v0.6.1"
 CODEC_ODDS = {"x264": 0.42, "x265": 0.2, "vp9": 0.13, "av1": 0.1, "mpeg4": 0.15}
 DAMAGE_ODDS = {"none": 0.4, "defocus": 0.14, "motion": 0.06, "exposure": 0.05, "noise": 0.15, "resize": 0.2}
@@ -112,9 +114,8 @@ def _draw_plan(rng: np.random.Generator, target: float) -> Plan:
     if rng.random() < 0.2:
         damages.add(_pick(rng, DAMAGE_ODDS))
     damages.discard("none")
-    # the worst setting of these is too good for low scores: a smaller picture goes with them
     codec = _pick(rng, CODEC_ODDS)
-    if codec in ("mpeg4", "vp9", "av1") and not damages and target < 72:
+    if not damages and target < LAST_RUNG[codec]:
         damages.add("resize")
     factors = [1.5, 2.0, 3.0] if target < 75 else [1.5, 2.0]
     return Plan(
@@ -123,7 +124,7 @@ def _draw_plan(rng: np.random.Generator, target: float) -> Plan:
         damages=frozenset(damages),
         coding=1.0 if damages <= {"resize"} else float(rng.random()),
         angle=rng.uniform(0, np.pi),
-        brighter=bool(rng.random() < 0.5),
+        brighter=bool(rng.random() < 0.3),
         factor=float(rng.choice(factors)) if "resize" in damages else 1.0,
         enlarged=bool(rng.random() < 0.3),
     )
@@ -263,7 +264,12 @@ def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str) -> dict[str,
         options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1}
         measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
         run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=yuv420(pristine))
-        report: dict[str, Any] = json.loads(log.read_text())
+        try:
+            report: dict[str, Any] = json.loads(log.read_text())
+        except (OSError, ValueError):
+            raise UserError(
+                f"{what}: libvmaf left no whole report; free some space in {Path(folder).parent}"
+            ) from None
     return report
 
 

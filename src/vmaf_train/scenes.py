@@ -119,7 +119,7 @@ def _mass(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: flo
         stripes=rng.uniform(0.02, 0.2) if rng.random() < 0.12 else 0.0,
         crossed=bool(rng.random() < 0.6),
         period=float(np.exp(rng.uniform(np.log(8), np.log(90)))) * unit,
-        soft=float(rng.choice([1.0, 1.5, 2.5, 8.0, 30.0])) * unit,
+        soft=float(rng.choice([0.8, 1.0, 1.5, 6.0, 25.0])) * unit,
     )
     if rng.random() < 0.3:
         paint_shadow(canvas, leaf, 0.3)
@@ -165,7 +165,7 @@ def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: fl
         stripes=rng.uniform(0.03, 0.2) if rng.random() < 0.15 else 0.0,
         crossed=bool(rng.random() < 0.5),
         period=float(np.exp(rng.uniform(np.log(4), np.log(40)))) * unit,
-        soft=rng.uniform(0.9, 2.2) * unit,
+        soft=rng.uniform(0.8, 1.6) * unit,
     )
     tile = tiles[int(rng.integers(len(tiles)))]
     light = rng.normal(0, 0.08, 2)

@@ -6,20 +6,17 @@ scenes changes a byte of it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import io
-import multiprocessing
-import os
-import signal
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from vmaf_train.errors import UserError
+from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe, ffmpeg_version
 from vmaf_train.files import json_text, replacing_folder, write_json
 from vmaf_train.impair import (
@@ -74,9 +71,6 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
     Raises:
         UserError: the photo folder is missing or holds no picture, the disk is full, a worker died.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     wanted = params.corpus.synthetic
     ffmpeg_exe()  # a missing binary is told before anything is rendered
     if wanted.width % 2 or wanted.height % 2:
@@ -84,35 +78,34 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
             f"corpus.synthetic is {wanted.width}x{wanted.height}, but video needs even sides; change width "
             "or height in params.yaml"
         )
-    photos = find_photos(Path(wanted.photos)) if wanted.photos else []
+    photos = find_photos(Path(wanted.photos).resolve()) if wanted.photos else []
     names = [f"{index:04d}" for index in range(wanted.scenes)]
     sweep_leftovers(layout.corpus)
     with replacing_folder(layout.corpus) as folder:
         (folder / CLIPS).mkdir()
-        job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=folder, photos=photos)
-        workers = min(params.compute.workers or os.cpu_count() or 1, len(names))
-        # spawned, not forked: the progress bar runs a thread
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
-            try:
-                done = track(
-                    pool.map(job, names),
-                    total=len(names),
-                    description="Rendering scenes",
-                    console=Console(stderr=True),
-                )
-                clips = [clip for scene in done for clip in scene]
-            except BrokenProcessPool:
-                raise UserError(
-                    "a rendering process was killed, for lack of memory perhaps; set compute.workers lower "
-                    "in params.yaml and run again"
-                ) from None
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        where = folder.resolve()  # workers may have another current folder
+        job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=where, photos=photos)
+        clips = _render_all(job, names, params)
         (folder / SCORES).write_text(_score_table(clips))
         (folder / "clips.json").write_text(json_text([dataclasses.asdict(clip) for clip in clips]))
         write_json(folder / "provenance.json", provenance(params, min(len(photos), len(names))))
+    return clips
+
+
+def _render_all(job: Callable[[str], list[Rendered]], names: list[str], params: Params) -> list[Rendered]:
+    # always on this machine: the workers write into a folder of its file system
+    compute = dataclasses.replace(params.compute, engine="local")
+    clips: list[Rendered] = []
+    results = cast(
+        Generator[list[Rendered] | UserError, None, None],
+        map_ordered(job, names, compute, "Rendering scenes"),
+    )
+    # closed at once on an error or Ctrl-C: no worker may write into a folder that is being removed
+    with contextlib.closing(results):
+        for result in results:
+            if isinstance(result, UserError):
+                raise result
+            clips += result
     return clips
 
 
@@ -194,8 +187,3 @@ def _score_table(clips: list[Rendered]) -> str:
     writer.writerow(["key", "mos", "scene"])
     writer.writerows([clip.key, f"{clip.mos:.4f}", clip.scene] for clip in clips)
     return table.getvalue()
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal: only the parent answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
