@@ -10,7 +10,6 @@ once and four times as long.
 from __future__ import annotations
 
 import itertools
-import resource
 import subprocess
 import sys
 import tempfile
@@ -93,8 +92,9 @@ def main(
     loaded = load_model(model, unverified=unverified)
     if child and clip:
         filter_video(clip, child, loaded, encoder=ENCODER, force=True)
-        # Linux counts in KiB
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        # of this program alone: getrusage would count the parent's memory at the fork as well
+        status = Path("/proc/self/status").read_text()
+        print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
         return
     print(machine())
     with tempfile.TemporaryDirectory() as name:
