@@ -181,19 +181,20 @@ def _opened(path: Path, threads: int = 1) -> Iterator[tuple[Any, VideoStream]]:
 
 def _declared_span(container: Any, stream: VideoStream) -> _Span | None:
     """Start and duration of the pictures as an exact container declares them, else None."""
-    if container.format.name not in EXACT or not stream.time_base or stream.start_time is None:
+    if container.format.name not in EXACT or not stream.time_base:
         return None
+    start = stream.start_time or 0  # None where too few pictures are left to tell
     if stream.duration is not None and stream.duration > 0:
-        return _Span(stream.start_time, Fraction(stream.duration))
-    if stream.start_time != 0:
+        return _Span(start, Fraction(stream.duration))
+    if start != 0:
         # what Matroska calls duration is the time of the end: sure only for pictures that start at 0
         return None
     if tag := CLOCK.fullmatch(stream.metadata.get("DURATION", "")):
         seconds = (int(tag[1]) * 60 + int(tag[2])) * 60 + Fraction(tag[3])
         if seconds > 0:
-            return _Span(stream.start_time, seconds / stream.time_base)
+            return _Span(start, seconds / stream.time_base)
     if container.duration is not None and container.duration > 0:
-        return _Span(stream.start_time, Fraction(container.duration, av.time_base) / stream.time_base)
+        return _Span(start, Fraction(container.duration, av.time_base) / stream.time_base)
     return None
 
 
