@@ -66,3 +66,9 @@ def test_a_short_clip_is_refused_by_name(tmp_path: Path) -> None:
     encode(frames, Impairment(codec="x264", quality=30), 24, tmp_path / "own.mp4")
     with pytest.raises(UserError, match=r"own\.mp4 has 2 frames, fewer than corpus\.synthetic\.frames \(3\)"):
         photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
+
+
+def test_a_small_clip_is_refused_by_name(tmp_path: Path) -> None:
+    encode(render_clip("0005", 1, 128, 72, 3), Impairment(codec="x264", quality=30), 24, tmp_path / "own.mp4")
+    with pytest.raises(UserError, match=r"own\.mp4 is 128x72, smaller than the scenes' 160x96"):
+        photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)

@@ -12,6 +12,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.leaves import seeded
 from vmaf_train.scenes import FINE
+from vmaf_train.video import probe
 
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m")
@@ -55,12 +56,8 @@ def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames
 def _photo(path: Path, width: int, height: int) -> Image.Image:
     try:
         with Image.open(path) as opened:
-            # the size first: a large picture need not be decoded to be refused
-            if min(opened.size) < min(width, height) or max(opened.size) < max(width, height):
-                raise UserError(
-                    f"photograph {path} is {opened.width}x{opened.height}, smaller than the scenes' "
-                    f"{width}x{height}; remove it or lower corpus.synthetic.width and height"
-                )
+            # the size first: a picture need not be decoded to be refused
+            _refuse_small(path, opened.size, (width, height))
             grey = ImageOps.exif_transpose(opened).convert("L")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read photograph {path} ({error}); remove or replace it") from None
@@ -75,6 +72,8 @@ def _photo(path: Path, width: int, height: int) -> Image.Image:
 def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
     import ffmpeg
 
+    info = probe(path)
+    _refuse_small(path, (info.width, info.height), (width, height))
     cover = {"force_original_aspect_ratio": "increase", "flags": "area", "out_range": "tv"}
     luma = (
         ffmpeg.input(str(path), threads=1)
@@ -91,3 +90,12 @@ def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
             f"({frames}); remove it or lower the number"
         )
     return data[: frames * height * width].reshape(frames, height, width)
+
+
+def _refuse_small(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """A picture enlarged to the frame would be soft and yet count as pristine; turned ones may pass."""
+    if min(size) < min(wanted) or max(size) < max(wanted):
+        raise UserError(
+            f"{path} is {size[0]}x{size[1]}, smaller than the scenes' {wanted[0]}x{wanted[1]}; remove it "
+            "or lower corpus.synthetic.width and height"
+        )

@@ -90,6 +90,10 @@ def _fill(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: flo
         _group(canvas, rng, tiles, unit, far=1 - depth / groups)
         if focus and depth in (0, groups // 2) and depth < groups - 1:
             canvas[:] = blurred(canvas, focus / (1 + depth))
+    if focus:
+        # a picture has something in focus
+        for _ in range(int(rng.integers(1, 4))):
+            _mass(canvas, rng, tiles, unit)
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 4))):
             _body(canvas, rng, tiles)
