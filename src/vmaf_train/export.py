@@ -58,12 +58,12 @@ def to_onnx(net: nn.Module, kind: str) -> bytes:
 
     source, target, axes = CONTRACT[kind]
     output_axes = axes if kind == "filter" else {0: "batch"}
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # its declared type knows paths only, its code takes both
     with warnings.catch_warnings(), torch.no_grad():
         # the newer exporter gives opset 18 and a second file for the weights, so the older one stays
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         torch.onnx.export(
-            net.eval().to("cpu", memory_format=torch.contiguous_format),
+            net.eval(),
             (torch.full((1, 1, 224, 224), 0.5),),
             buffer,
             opset_version=OPSET,

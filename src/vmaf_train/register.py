@@ -10,7 +10,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from vmaf_train.cards import card, readme_block, with_block
-from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, made_by, read_json, replacing, sha256_bytes, sha256_file, write_text
 from vmaf_train.graph import GraphFacts, check_graph, macs
 from vmaf_train.kinds import Kind
@@ -22,7 +21,6 @@ from vmaf_train.registry import (
     bundle_name,
     int8_name,
     onnx_name,
-    read_registry,
     sidecar_name,
     write_registry,
 )
@@ -68,8 +66,7 @@ def register(params: Params, layout: Layout) -> None:
         "sources": sources_sha256("fit", "export"),
     }
     built = [_build(model, params, layout, corpus, counts, made_from) for model in params.models]
-    earlier = _earlier(layout)
-    entries = [_entry(one, params, layout, earlier) for one in built]
+    entries = [_entry(one, params, layout) for one in built]
     for one in built:
         model = one.sidecar.name
         write_text(layout.models / sidecar_name(model), sidecar_text(one.sidecar, name=sidecar_name(model)))
@@ -134,10 +131,10 @@ def _build(
     return _Built(sidecar, facts, data, report)
 
 
-def _entry(one: _Built, params: Params, layout: Layout, earlier: dict[str, Entry]) -> Entry:
+def _entry(one: _Built, params: Params, layout: Layout) -> Entry:
     sidecar, model = one.sidecar, one.sidecar.name
     ships = one.report["ships"]
-    entry = Entry(
+    return Entry(
         id=model,
         kind=sidecar.kind,
         file=onnx_name(model),
@@ -153,19 +150,9 @@ def _entry(one: _Built, params: Params, layout: Layout, earlier: dict[str, Entry
         if ships
         else None,
         quant_accuracy_budget_plcc=params.model(model).quant_accuracy_budget_plcc,
-        sigstore_bundle=None,
+        # where a signature lies once there is one; signing then changes no file that it covers
+        sigstore_bundle=bundle_name(model),
     )
-    # a signature stays good for as long as the files it covers are the same
-    signed = dataclasses.replace(entry, sigstore_bundle=bundle_name(model))
-    return signed if earlier.get(model) == signed else entry
-
-
-def _earlier(layout: Layout) -> dict[str, Entry]:
-    try:
-        return {entry.id: entry for entry in read_registry(layout.models / NAME).entries}
-    except UserError:
-        # no registry yet, or one that is about to be replaced: nothing of it is kept
-        return {}
 
 
 def _place_int8(model: str, layout: Layout, *, ships: bool) -> None:
