@@ -72,7 +72,7 @@ def to_onnx(net: nn.Module, kind: str) -> bytes:
             dynamic_axes={source: axes, target: output_axes},
             dynamo=False,
         )
-    return buffer.getvalue()
+    return bytes(buffer.getvalue())
 
 
 def compare(net: nn.Module, data: bytes, kind: str, *, name: str) -> float:
