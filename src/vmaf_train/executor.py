@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 IN_FLIGHT = 4  # items submitted ahead, per worker
-RETRIES = 3  # further tries of an item whose Dask worker died
+CONNECT_TIMEOUT = 5  # seconds until a Dask scheduler must answer
+WORKER_TIMEOUT = 60  # seconds until a Dask cluster must have a worker
 
 
 def map_ordered(
@@ -90,21 +91,26 @@ def _local(
                 yield result
                 position += 1
         except BrokenProcessPool:
-            # any item in flight may be the cause: try each of them alone
-            suspects = items[position : position + IN_FLIGHT * workers]
-            for item in suspects:
-                yield _alone(function, item)
+            # any item in flight may be the cause: try them one by one
+            for result in _one_by_one(function, items[position : position + IN_FLIGHT * workers]):
+                yield result
                 position += 1
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _alone(function: Callable[[Item], Result], item: Item) -> Result | UserError:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(attempt, function, item).result()
-        except BrokenProcessPool:
-            return _died(item)
+def _one_by_one(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | UserError]:
+    pool = _pool(1)
+    try:
+        for item in items:
+            try:
+                yield pool.submit(attempt, function, item).result()
+            except BrokenProcessPool:
+                yield _died(item)
+                pool.shutdown()
+                pool = _pool(1)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _died(item: Any) -> UserError:
@@ -135,21 +141,24 @@ def _dask(
     function: Callable[[Item], Result], items: Sequence[Item], compute: Compute
 ) -> Iterator[Result | UserError]:
     with _client(compute) as client:
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
 
-        limit = IN_FLIGHT * max(1, len(client.scheduler_info()["workers"]))
+        limit = IN_FLIGHT * max(1, sum(client.nthreads().values()))  # type: ignore[no-untyped-call]
         waiting: deque[Any] = deque()
         submitted = 0
         for item in items:
             while submitted < len(items) and len(waiting) < limit:
-                waiting.append(
-                    client.submit(attempt, function, items[submitted], pure=False, retries=RETRIES)
-                )
+                # pure=False: equal clips are still separate tasks
+                waiting.append(client.submit(attempt, function, items[submitted], pure=False))
                 submitted += 1
             try:
                 yield waiting.popleft().result()
             except KilledWorker:
                 yield _died(item)
+            except ModuleNotFoundError as error:
+                raise UserError(f"a Dask worker lacks {error.name}: install vmaf-train there") from None
+            except (CancelledError, OSError) as error:
+                raise UserError(f"the Dask cluster was lost ({error}); start it and run again") from None
 
 
 @contextlib.contextmanager
@@ -164,7 +173,7 @@ def _client(compute: Compute) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         if compute.dask_address:
             try:
-                client = stack.enter_context(Client(compute.dask_address, timeout=10))  # type: ignore[no-untyped-call]
+                client = stack.enter_context(Client(compute.dask_address, timeout=CONNECT_TIMEOUT))  # type: ignore[no-untyped-call]
             except (OSError, ValueError) as error:
                 raise UserError(
                     f"no Dask scheduler at {compute.dask_address} ({error}); "
@@ -175,6 +184,10 @@ def _client(compute: Compute) -> Iterator[Client]:
                 n_workers=worker_count(compute.workers), threads_per_worker=1, dashboard_address=None
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))  # type: ignore[no-untyped-call]
+        try:
+            client.wait_for_workers(1, timeout=WORKER_TIMEOUT)
+        except TimeoutError:
+            raise UserError("the Dask cluster has no worker; start one with `dask worker ADDRESS`") from None
         yield client
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from vmaf_train.executor import map_ordered
 from vmaf_train.files import replacing_folder
 from vmaf_train.layout import Layout
 from vmaf_train.luma import Plane, area_resize
-from vmaf_train.manifest import check_dropped
+from vmaf_train.manifest import check_dropped, remove_leftovers
 from vmaf_train.params import Frames, Params
 from vmaf_train.video import middle_luma
 
@@ -103,9 +102,3 @@ def _write_header(handle: BinaryIO, count: int, size: int) -> None:
     # numpy pads the header so that the first axis can grow in place
     header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
     np.lib.format.write_array_header_1_0(handle, header)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary folders that a killed run left beside `folder`."""
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -39,6 +40,7 @@ def manifest(params: Params, layout: Layout) -> int:
 
     if not layout.corpus.is_dir():
         raise UserError(f"no corpus folder {layout.corpus}: run `vmaf-train fetch` (or `dvc repro`) first")
+    remove_leftovers(layout.manifest)
     clips = find_clips(layout.corpus)
     if not clips:
         raise UserError(f"no clips in {layout.corpus}: check corpus.name in params.yaml and fetch again")
@@ -90,3 +92,12 @@ def check_dropped(dropped: Sequence[str], allowed: int, stage: str) -> None:
         raise UserError(
             f"{stage}: {len(dropped)} left out, corpus.max_dropped allows {allowed}: {first}{rest}"
         )
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove what a run that was killed while it wrote `output` left beside it."""
+    for leftover in output.parent.glob(f".{output.name}.*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
