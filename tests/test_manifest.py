@@ -93,7 +93,7 @@ def test_a_clip_of_one_frame_is_named(corpus: Layout, params: Params) -> None:
 def test_a_missing_corpus_and_one_without_clips_say_what_to_do(
     layout: Layout, corpus: Layout, params: Params, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="no corpus folder .* run `vmaf-train fetch`"):
+    with pytest.raises(UserError, match=r"no corpus folder .* run `vmaf-train fetch`"):
         manifest(params, Layout(tmp_path / "elsewhere"))
     for clip in corpus.corpus.rglob("*.mp4"):
         clip.unlink()
