@@ -72,3 +72,9 @@ def test_a_small_clip_is_refused_by_name(tmp_path: Path) -> None:
     encode(render_clip("0005", 1, 128, 72, 3), Impairment(codec="x264", quality=30), 24, tmp_path / "own.mp4")
     with pytest.raises(UserError, match=r"own\.mp4 is 128x72, smaller than the scenes' 160x96"):
         photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
+
+
+def test_a_damaged_clip_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "own.mp4").write_bytes(b"not a clip")
+    with pytest.raises(UserError, match=r"cannot read clip .*own\.mp4"):
+        photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)

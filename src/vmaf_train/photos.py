@@ -12,7 +12,6 @@ from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.leaves import seeded
 from vmaf_train.scenes import FINE
-from vmaf_train.video import probe
 
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m")
@@ -72,8 +71,7 @@ def _photo(path: Path, width: int, height: int) -> Image.Image:
 def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
     import ffmpeg
 
-    info = probe(path)
-    _refuse_small(path, (info.width, info.height), (width, height))
+    _refuse_small(path, _clip_size(path), (width, height))
     cover = {"force_original_aspect_ratio": "increase", "flags": "area", "out_range": "tv"}
     luma = (
         ffmpeg.input(str(path), threads=1)
@@ -90,6 +88,21 @@ def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
             f"({frames}); remove it or lower the number"
         )
     return data[: frames * height * width].reshape(frames, height, width)
+
+
+def _clip_size(path: Path) -> tuple[int, int]:
+    # not video.probe: the whole corpus would be rendered anew whenever that module changes
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = next(iter(container.streams.video), None)
+            size = (stream.width, stream.height) if stream else (0, 0)
+    except (av.FFmpegError, OSError) as error:
+        raise UserError(f"cannot read clip {path} ({error}); remove or replace it") from None
+    if not all(size):
+        raise UserError(f"{path} has no picture; remove or replace it")
+    return size
 
 
 def _refuse_small(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> None:
