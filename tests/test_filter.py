@@ -314,3 +314,25 @@ def test_progress_counts_every_frame_and_force_replaces(noop: LoadedModel, tmp_p
     filter_video(source, target, noop, force=True, progress=lambda done, _expected: seen.append(done))
     assert seen == list(range(1, 8))
     assert len(read(target)) == 7
+
+
+def test_a_cover_picture_is_copied(noop: LoadedModel, tmp_path: Path) -> None:
+    plain = write_clip(tmp_path / "plain.mkv", encoder="libx264", frames=4)
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    with av.open(str(plain)) as video, av.open(str(source), "w") as both:
+        copy = both.add_stream_from_template(video.streams[0], opaque=True)
+        cover = both.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = cover.encode(av.VideoFrame(16, 16, "rgb24"))
+        for packet in video.demux():
+            if packet.size:
+                packet.stream = copy
+                both.mux(packet)
+        both.mux(picture)
+    done = filter_video(source, target, noop, encoder=LOSSLESS["libx264"])
+    assert done.dropped == ()
+    with av.open(str(target)) as after:
+        assert [stream.codec_context.name for stream in after.streams] == ["h264", "png"]
+        assert after.streams[1].disposition & av.stream.Disposition.attached_pic
+    assert same_pictures(source, target)

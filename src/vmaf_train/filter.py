@@ -152,7 +152,7 @@ def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Ite
             # a packet that only flushes has no index of its own
             if packet.stream.index == video.index:
                 yield from cast(list[VideoFrame], packet.decode())
-            elif packet.dts is not None:
+            elif packet.size:
                 yield packet
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UserError(f"{source}: cannot decode ({_reason(error)}); check the file") from None
