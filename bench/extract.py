@@ -135,15 +135,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.work) as work:
         for share in np.array_split(np.arange(len(clips)), given.rounds):
             part = [clips[number] for number in share]
-            results = {}
+            results: dict[str, list[np.ndarray] | np.ndarray] = {}
             for way in spent:
                 meter = PeakMemory()
                 meter.start()
                 begin = time.perf_counter()
-                run = (
-                    reference if way == "reference" else partial(ours, workers=given.workers, work=Path(work))
-                )
-                results[way] = run(part)
+                if way == "reference":
+                    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    results[way] = reference(part)
+                    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    external += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                else:
+                    results[way] = ours(part, given.workers, Path(work), processor)
                 spent[way] += time.perf_counter() - begin
                 meter.stop.set()
                 meter.join()

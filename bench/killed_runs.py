@@ -22,7 +22,9 @@ COMMAND = [sys.executable, "-m", "vmaf_train.cli"]
 def run(stage: str, root: Path) -> float:
     """Run one stage to its end; return its seconds."""
     begin = time.perf_counter()
-    subprocess.run([*COMMAND, stage], cwd=root, check=True, stderr=subprocess.DEVNULL)
+    done = subprocess.run([*COMMAND, stage], cwd=root, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{stage} failed after a killed run:\n{done.stderr}")
     return time.perf_counter() - begin
 
 
