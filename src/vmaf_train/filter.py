@@ -27,7 +27,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
-from vmaf_train.pipeline import ahead
+from vmaf_train.overlap import ahead
 from vmaf_train.planes import Run, bit_depth, chroma_planes, filter_plane, plane_view
 
 # the container's own chatter would break the progress bar; its errors are raised

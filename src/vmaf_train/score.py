@@ -24,7 +24,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, make_session
 from vmaf_train.luma import Plane
-from vmaf_train.pipeline import ahead, batches, map_ahead
+from vmaf_train.overlap import ahead, batches, map_ahead
 from vmaf_train.pooling import Pooled, pool
 from vmaf_train.surgery import fix_shape, resize_first
 from vmaf_train.video import iterate_luma, probe

@@ -1,0 +1,63 @@
+"""Stages that run ahead in threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from vmaf_train.overlap import ahead, batches
+
+
+def test_items_come_in_order_through_several_stages() -> None:
+    doubled = (2 * item for item in ahead(range(100), 3))
+    assert list(ahead(doubled, 2)) == [2 * item for item in range(100)]
+
+
+def test_an_error_of_the_source_comes_after_the_items_before_it() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    seen = []
+    with pytest.raises(ValueError, match="broken"):
+        for item in ahead(ahead(source(), 1), 1):
+            seen.append(item)
+    assert seen == [1]
+
+
+def test_the_source_is_never_further_ahead_than_the_depth() -> None:
+    produced = []
+
+    def source() -> Iterator[int]:
+        for item in range(50):
+            produced.append(item)
+            yield item
+
+    for item in ahead(source(), 3):
+        time.sleep(0.002)
+        # three in the queue, one in the hands of the source
+        assert len(produced) <= item + 1 + 3 + 1
+
+
+def test_a_consumer_that_stops_early_closes_the_source_and_ends_its_thread() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    before = set(threading.enumerate())
+    stage = ahead(source(), 2)
+    assert next(stage) == 0
+    stage.close()
+    assert closed.is_set()
+    assert set(threading.enumerate()) <= before
+
+
+def test_the_last_batch_may_be_shorter() -> None:
+    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
