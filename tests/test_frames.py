@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def params(make_params: Callable[..., Params]) -> Params:
-    return make_params(frames__size=SIZE, compute__workers=2)
+    return make_params(frames__size=SIZE, frames__coded__encodes=4, compute__workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,20 @@ def test_arrays_and_tables_say_whose_frame_is_where(made: Layout, params: Params
         assert np.array_equal(degraded[row], twin)
 
 
+def test_mixed_twins_are_coded_frames_or_the_degraded_ones(made: Layout) -> None:
+    mixed, degraded = np.load(made.frames / "mixed.npy"), np.load(made.frames / "degraded.npy")
+    luma, table = np.load(made.frames / "luma.npy"), pd.read_parquet(made.frames / "mixed.parquet")
+    assert list(table.columns) == ["key", "deg_path", "clean_path", "row", "damage", "crf"]
+    kept = (table["damage"] == "blur_jpeg").to_numpy()
+    assert 0 < kept.sum() < COUNT
+    assert np.array_equal(mixed[kept], degraded[kept])
+    for row in table["row"][~kept]:
+        assert not np.array_equal(mixed[row], degraded[row])
+        shifts = [np.roll(mixed[row], shift, axis) for axis in (0, 1) for shift in (-4, 4)]
+        errors = [np.abs(one.astype(int) - luma[row]).mean() for one in (mixed[row], *shifts)]
+        assert errors[0] == min(errors)
+
+
 def test_dask_with_a_worker_killed_half_way_gives_the_same_bytes(
     made: Layout, tmp_path: Path, make_params: Callable[..., Params]
 ) -> None:
@@ -105,7 +119,7 @@ def test_dask_with_a_worker_killed_half_way_gives_the_same_bytes(
         killer = threading.Thread(target=kill_half_way)
         killer.start()
         change = {"compute__engine": "dask", "compute__dask_address": cluster.scheduler_address}
-        params = make_params(frames__size=SIZE, **change)
+        params = make_params(frames__size=SIZE, frames__coded__encodes=4, **change)
         manifest(params, layout)
         frames(params, layout)
         killer.join(timeout=30)
@@ -119,7 +133,8 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
     layout = copy_of(made, tmp_path)
     layout.manifest.unlink()
     text = (Path(__file__).parents[1] / "params.yaml").read_text()
-    layout.params.write_text(text.replace("size: 224", f"size: {SIZE}"))
+    text = text.replace("size: 224", f"size: {SIZE}").replace("encodes: 32", "encodes: 4")
+    layout.params.write_text(text)
     for delay in (0.5, 1.0, 1.5):
         with subprocess.Popen(
             [sys.executable, "-c", STAGES], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
@@ -147,7 +162,7 @@ def test_a_clip_that_cannot_be_decoded_is_named_and_changes_nothing(
     with pytest.raises(UserError, match=r"frames: 1 left out.*gone\.mp4"):
         frames(params, layout)
     assert {**hashes(layout), "manifest.parquet": ""} == {**before, "manifest.parquet": ""}
-    frames(make_params(frames__size=SIZE, corpus__max_dropped=1), layout)
+    frames(make_params(frames__size=SIZE, frames__coded__encodes=1, corpus__max_dropped=1), layout)
     assert len(np.load(layout.frames / "luma.npy")) == len(pd.read_parquet(layout.frames / "mos.parquet"))
     assert len(np.load(layout.frames / "luma.npy")) == COUNT - 1
 

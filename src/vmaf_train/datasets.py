@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# twins of params.yaml -> the table that lists them
+PAIR_TABLES = {"degraded": "pairs", "mixed": "mixed"}
+
+
 class FrameMOSDataset(Dataset[tuple[Tensor, Tensor]]):
     """Distorted luma frames with their mean opinion scores, in table order.
 
@@ -72,13 +76,17 @@ class PairedFrameDataset(Dataset[tuple[Tensor, Tensor]]):
         self.clean = clean
 
     @classmethod
-    def of_split(cls, layout: Layout, split: str, *, min_mos: float = 1.0) -> PairedFrameDataset:
+    def of_split(
+        cls, layout: Layout, split: str, *, min_mos: float = 1.0, pairs: str = "degraded"
+    ) -> PairedFrameDataset:
         """Read the pairs of `split` whose clip has a MOS of at least `min_mos`.
+
+        `pairs` names the twins: `degraded` (blur and JPEG), or `mixed` (damage of real encoders among it).
 
         Raises:
             UserError: a table or an array is missing, they do not belong together, or no clip is left.
         """
-        table = _rows(layout, "pairs", split, min_mos)
+        table = _rows(layout, PAIR_TABLES[pairs], split, min_mos)
         degraded = _packed(layout.frames, table, "deg_path")
         clean = _packed(layout.frames, table, "clean_path")
         return cls(degraded, clean, list(table["key"]))

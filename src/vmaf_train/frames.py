@@ -1,16 +1,18 @@
-"""Stage `frames`: the middle luma frame of each clip and its degraded twin, packed in two arrays."""
+"""Stage `frames`: the middle luma frame of each clip and its degraded twins, packed in arrays."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from vmaf_train.coded import BLUR_JPEG, coded_twins
 from vmaf_train.degrade import degrade
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
@@ -21,8 +23,12 @@ from vmaf_train.manifest import check_dropped, remove_leftovers
 from vmaf_train.params import Frames, Params
 from vmaf_train.video import middle_luma
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LUMA = "luma.npy"
 DEGRADED = "degraded.npy"
+MIXED = "mixed.npy"
 
 
 def frames(params: Params, layout: Layout) -> int:
@@ -30,7 +36,9 @@ def frames(params: Params, layout: Layout) -> int:
 
     `luma.npy` and `degraded.npy` are uint8 (N, S, S) with S = `frames.size`, rows in manifest order;
     `mos.parquet` (key, frame_path, row, mos) and `pairs.parquet` (key, deg_path, clean_path, row) say
-    whose they are. The frames go to disk one by one: memory does not grow with N.
+    whose they are. `mixed.npy` holds a second twin of each frame, from a real encoder for the shares of
+    `frames.coded`, and `mixed.parquet` (as pairs.parquet, with damage and crf) what each went through.
+    The frames go to disk one by one: memory does not grow with N.
 
     Raises:
         UserError: no manifest, a clip that cannot be decoded (more than `corpus.max_dropped`), disk full.
@@ -65,7 +73,29 @@ def frames(params: Params, layout: Layout) -> int:
         write_table(folder / "mos.parquet", mos_table)
         pair_table = pd.DataFrame({"key": keys, "deg_path": DEGRADED, "clean_path": LUMA, "row": rows})
         write_table(folder / "pairs.parquet", pair_table)
+        write_mixed(folder, pair_table, params)
     return len(keys)
+
+
+def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
+    """Write `mixed.npy` and `mixed.parquet` beside the arrays in `folder`.
+
+    Raises:
+        UserError: an encoder fails.
+    """
+    from vmaf_train.tables import write_table
+
+    shutil.copyfile(folder / DEGRADED, folder / MIXED)
+    mixed = np.load(folder / MIXED, mmap_mode="r+")
+    table = pairs.assign(damage=BLUR_JPEG, crf=0, deg_path=MIXED)
+    keys = table["key"].tolist()
+    coded = params.frames.coded
+    for job, twins in coded_twins(folder / LUMA, keys, coded, params.seed, params.compute):
+        rows = list(job.rows)
+        mixed[rows] = twins
+        table.loc[rows, "damage"], table.loc[rows, "crf"] = job.encode.codec, job.encode.crf
+    mixed.flush()
+    write_table(folder / "mixed.parquet", table)
 
 
 def extract_frame(corpus: str, params: Frames, path: str) -> tuple[Plane, Plane]:

@@ -81,12 +81,33 @@ class Corpus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How often each kind of damage is drawn for the mixed pairs; only the ratios count."""
+
+    blur_jpeg: float
+    x264: float
+    x265: float
+    svtav1: float
+    vp9: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedPairs:
+    """Twins from real encoders: number of encodes, drift in pixels a picture, shares of the codecs."""
+
+    encodes: int
+    drift: int
+    shares: Shares
+
+
+@dataclass(frozen=True, kw_only=True)
 class Frames:
-    """Frame side in pixels and the degradation of the filter's pairs."""
+    """Frame side in pixels, the degradation of the filter's pairs, and the twins from encoders."""
 
     size: int
     blur_sigma: float
     jpeg_quality: int
+    coded: CodedPairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +166,11 @@ class FilterNet:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterModel:
-    """A luma filter."""
+    """A luma filter; `pairs` says what it is trained on: blur and JPEG, or also real encoders' damage."""
 
     kind: Literal["filter"]
     net: FilterNet
+    pairs: Literal["degraded", "mixed"]
     quantize: bool
     quant_accuracy_budget_plcc: float
     capped: Recipe

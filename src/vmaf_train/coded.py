@@ -1,0 +1,223 @@
+"""Twins of clean frames that went through real video encoders: x264, x265, SVT-AV1, VP9.
+
+Frames that share a codec, a CRF and a preset are coded as one video of many short groups of pictures, so
+hundreds of frames cost a few dozen encodes. Each frame is a group of its own, in which it drifts; the twin
+is one of the group's pictures: mostly a predicted one, as in real clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmaf_train.errors import UserError
+from vmaf_train.executor import map_ordered
+from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
+from vmaf_train.luma import Plane
+from vmaf_train.params import CodedPairs, Compute
+from vmaf_train.video import iterate_luma
+
+BLUR_JPEG = "blur_jpeg"  # the share of frames that keep their plain degraded twin
+GROUP = 4  # pictures a group
+SMALLEST = 64  # sides below it are refused by some encoder
+ALIGNED = 8  # sides are padded to a multiple of it
+BATCH = 64  # frames encoded at once at most: bounds the memory
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One encoder: its settings, its quality range from good to bad, its presets from fast to slow."""
+
+    settings: dict[str, Any]
+    best: int
+    worst: int
+    preset: str
+    presets: tuple[Any, ...]
+
+
+# one thread and closed groups: the same frames give the same bytes
+CODECS: dict[str, Codec] = {
+    "x264": Codec(
+        {"vcodec": "libx264", "g": GROUP, "keyint_min": GROUP, "sc_threshold": 0},
+        22,
+        42,
+        "preset",
+        ("ultrafast", "veryfast", "medium"),
+    ),
+    "x265": Codec(
+        {
+            "vcodec": "libx265",
+            "x265-params": f"log-level=error:pools=none:frame-threads=1:info=0:keyint={GROUP}"
+            f":min-keyint={GROUP}:scenecut=0:open-gop=0",
+        },
+        22,
+        42,
+        "preset",
+        ("ultrafast", "veryfast", "medium"),
+    ),
+    "svtav1": Codec(
+        {"vcodec": "libsvtav1", "g": GROUP, "svtav1-params": "lp=1:scd=0"}, 30, 60, "preset", (10, 8)
+    ),
+    "vp9": Codec(
+        {"vcodec": "libvpx-vp9", "g": GROUP, "keyint_min": GROUP, "b:v": 0, "deadline": "good"},
+        30,
+        60,
+        "cpu-used",
+        (8, 5),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Encode:
+    """One draw: a codec with its CRF and its preset."""
+
+    codec: str
+    crf: int
+    preset: Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """The frames of one encode: their rows, how each drifts (n, 2), and which of its pictures is taken."""
+
+    encode: Encode
+    rows: tuple[int, ...]
+    drift: tuple[tuple[int, int], ...]
+    picture: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.rows)} frames through {self.encode.codec} at CRF {self.encode.crf}"
+
+
+def draw_encodes(params: CodedPairs, seed: int) -> dict[str, list[Encode]]:
+    """The encodes of each codec: their number follows the codec's share, their CRFs cover its range.
+
+    Raises:
+        UserError: no share is above zero.
+    """
+    shares = asdict(params.shares)
+    if not sum(shares.values()) > 0:
+        raise UserError("frames.coded.shares in params.yaml are all 0; give at least one of them a share")
+    coded = {name: share for name, share in shares.items() if share > 0 and name != BLUR_JPEG}
+    rng = np.random.default_rng([seed, 1])
+    drawn: dict[str, list[Encode]] = {}
+    for name, share in coded.items():
+        codec, count = CODECS[name], max(1, round(params.encodes * share / sum(coded.values())))
+        places = (np.arange(count) + rng.random(count)) / count
+        crfs = [round(codec.best + float(place) * (codec.worst - codec.best)) for place in places]
+        drawn[name] = [Encode(name, crf, codec.presets[rng.integers(len(codec.presets))]) for crf in crfs]
+    return drawn
+
+
+def draw_jobs(keys: list[str], params: CodedPairs, seed: int) -> list[Job]:
+    """Give each frame an encode, a drift and a picture; what is drawn depends on the seed and its key.
+
+    Frames that keep their blur and JPEG twin are in no job.
+    """
+    drawn = draw_encodes(params, seed)
+    shares = asdict(params.shares)
+    odds = np.array(list(shares.values())) / sum(shares.values())
+    members: dict[Encode, list[tuple[int, tuple[int, int], int]]] = {}
+    for row, key in enumerate(keys):
+        digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        name = list(shares)[int(rng.choice(len(odds), p=odds))]
+        place, picture = float(rng.random()), int(rng.integers(GROUP))
+        down, across = (int(step) for step in rng.integers(-params.drift, params.drift + 1, 2))
+        if name != BLUR_JPEG:
+            encode = drawn[name][int(place * len(drawn[name]))]
+            members.setdefault(encode, []).append((row, (down, across), picture))
+    jobs = []
+    for encode, given in sorted(members.items(), key=lambda item: str(item[0])):
+        for start in range(0, len(given), BATCH):
+            rows, drifts, pictures = zip(*given[start : start + BATCH], strict=True)
+            jobs.append(Job(encode, rows, drifts, pictures))
+    return jobs
+
+
+def coded_twins(
+    luma: Path, keys: list[str], params: CodedPairs, seed: int, compute: Compute
+) -> Iterator[tuple[Job, NDArray[np.uint8]]]:
+    """Yield every job with its twins, uint8 (n, S, S).
+
+    Args:
+        luma: the packed clean frames, uint8 (N, S, S); workers read their rows of it.
+        keys: the clip of each row.
+        params: how many encodes, of what.
+        seed: of the draws.
+        compute: where the encoders run.
+
+    Raises:
+        UserError: an encoder fails.
+    """
+    jobs = draw_jobs(keys, params, seed)
+    for job, twins in zip(
+        jobs, map_ordered(partial(run_job, str(luma)), jobs, compute, "coded"), strict=True
+    ):
+        if isinstance(twins, UserError):
+            raise twins
+        yield job, twins
+
+
+def run_job(luma: str, job: Job) -> NDArray[np.uint8]:
+    """The twins (n, S, S) of one job's rows of the packed file `luma`; runs in a worker."""
+    frames = np.load(luma, mmap_mode="r")[list(job.rows)]
+    return through_encoder(frames, job)
+
+
+def through_encoder(frames: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:
+    """Encode and decode luma (n, S, S), each frame as a group in which it drifts; one picture of each.
+
+    Raises:
+        UserError: the encoder fails, or gives another number of pictures.
+    """
+    import ffmpeg
+
+    margin = (GROUP - 1) * max(abs(step) for drift in job.drift for step in drift)
+    video = np.concatenate(
+        [_drifting(frame, drift, margin) for frame, drift in zip(frames, job.drift, strict=True)]
+    )
+    codec = CODECS[job.encode.codec]
+    raw = ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="yuv420p", s=f"{video.shape[2]}x{video.shape[1]}", framerate=25
+    )
+    quality = {"crf": job.encode.crf, codec.preset: job.encode.preset}
+    chroma = bytes([128]) * (video.shape[1] * video.shape[2] // 2)
+    data = b"".join(picture.tobytes() + chroma for picture in video)
+    with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+        path = Path(folder) / "coded.mkv"
+        command = raw.output(str(path), pix_fmt="yuv420p", **codec.settings, **quality, **BITEXACT)
+        run_ffmpeg(command, what=str(job), data=data)
+        decoded = [picture for _, picture in iterate_luma(path, threads=1)]
+    if len(decoded) != len(video):
+        raise UserError(f"{job}: {len(decoded)} pictures came back of {len(video)}; run it again")
+    # the frame lies where its drift has taken it by then
+    height, width = frames.shape[1:]
+    twins = []
+    for group, (picture, (down, across)) in enumerate(zip(job.picture, job.drift, strict=True)):
+        top, left = margin + picture * down, margin + picture * across
+        twins.append(decoded[group * GROUP + picture][top : top + height, left : left + width])
+    return np.stack(twins)
+
+
+def _drifting(frame: Plane, drift: tuple[int, int], margin: int) -> NDArray[np.uint8]:
+    """A group (GROUP, H', W') in which `frame` moves by `drift` a picture, from `margin` pixels inside."""
+    canvas = np.pad(frame, 2 * margin + SMALLEST, mode="edge")
+    height, width = (_padded(side + 2 * margin) for side in frame.shape)
+    corner = margin + SMALLEST
+    return np.stack(
+        [canvas[corner - t * drift[0] :, corner - t * drift[1] :][:height, :width] for t in range(GROUP)]
+    )
+
+
+def _padded(side: int) -> int:
+    return max(SMALLEST, -(-side // ALIGNED) * ALIGNED)
