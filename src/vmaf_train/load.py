@@ -9,6 +9,7 @@ The file is read once; the bytes that were checked are the bytes that run.
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,17 @@ class LoadedModel:
     """The row of the registry; None for an unverified file."""
     data: bytes
     """The file's bytes, those that were checked."""
-    session: Any
-    """The `onnxruntime.InferenceSession`."""
+    threads: int
+    """Threads of one operator; 0: one a core."""
+
+    @functools.cached_property
+    def session(self) -> Any:
+        """The `onnxruntime.InferenceSession` over the checked bytes, made when it is first needed.
+
+        Raises:
+            UserError: ONNX Runtime refuses the graph.
+        """
+        return make_session(self.data, name=str(self.path), threads=self.threads)
 
     def run(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the model once.
@@ -132,7 +142,7 @@ def load_model(model: str | Path, *, unverified: bool = False, threads: int = 0)
 
     Checked in this order: inside the model directory (links resolved), regular file, at most 50 MiB,
     SHA-256 against the registry, opset and IR, operators at every depth, Loop bounds, no data outside
-    the file, the ONNX checker, sidecar and kind against the graph. Only then is a session made.
+    the file, the ONNX checker, sidecar and kind against the graph. A session is made at the first run.
 
     Args:
         model: an id such as `nr_metric_v1`, or a path (anything with a `/` or ending in `.onnx`).
@@ -164,8 +174,7 @@ def load_model(model: str | Path, *, unverified: bool = False, threads: int = 0)
     sidecar = read_sidecar_of(entry, folder)
     check_sidecar(sidecar, facts, name=entry.sidecar, sha256=entry.sha256)
     check_row(sidecar, entry, name=entry.sidecar)
-    session = make_session(data, name=name, threads=threads)
-    return LoadedModel(entry.id, entry.kind, path, facts, sidecar, entry, data, session)
+    return LoadedModel(entry.id, entry.kind, path, facts, sidecar, entry, data, threads)
 
 
 def _row(path: Path, folder: Path, entry: Entry | None) -> tuple[Entry, str]:
@@ -201,8 +210,7 @@ def _unverified(path: Path, threads: int) -> LoadedModel:
         kind = Kind.FR if len(facts.input.shape) == 2 else Kind.FILTER
         kind = Kind.NR if len(facts.input.shape) == 4 and len(facts.output.shape) <= 2 else kind
         check_kind(facts, kind, name=str(path))
-    session = make_session(data, name=str(path), threads=threads)
-    return LoadedModel(resolved.stem, kind, resolved, facts, sidecar, None, data, session)
+    return LoadedModel(resolved.stem, kind, resolved, facts, sidecar, None, data, threads)
 
 
 def make_session(data: bytes, *, name: str, threads: int = 0) -> Any:
@@ -217,6 +225,8 @@ def make_session(data: bytes, *, name: str, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # frames of any size come: a plan of memory for each size would double what one 1080p frame takes
+    options.enable_mem_pattern = False
     # the bytes were checked as ONNX, so they may run as nothing else
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:

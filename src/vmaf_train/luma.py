@@ -36,6 +36,8 @@ def to_8_bits(luma: npt.NDArray[np.integer], bits: int) -> Plane:
     Levels of video are defined per bit depth by powers of two (ITU-R BT.709, BT.2100: black is 16 at
     8 bits, 64 at 10), so this is what an 8-bit copy of the same clip holds.
     """
+    if bits == 8:
+        return luma.astype(np.uint8, copy=False)
     half = (1 << (bits - 8)) >> 1
     rounded: Plane = np.minimum((luma.astype(np.uint32) + half) >> (bits - 8), 255).astype(np.uint8)
     return rounded
