@@ -31,11 +31,12 @@ def test_scored_item_is_one_frame_and_its_mos(frames: Layout) -> None:
     np.testing.assert_array_equal(frame[0].numpy(), to_unit(stored))
 
 
-def test_paired_item_is_degraded_then_clean(frames: Layout) -> None:
-    data = PairedFrameDataset.of_split(frames, "val")
+@pytest.mark.parametrize("pairs", ["degraded", "mixed"])
+def test_paired_item_is_degraded_then_clean(frames: Layout, pairs: str) -> None:
+    data = PairedFrameDataset.of_split(frames, "val", pairs=pairs)
     degraded, clean = data[0]
     row = int(data.keys[0].rsplit("_", 1)[-1])
-    for given, name in ((degraded, "degraded"), (clean, "luma")):
+    for given, name in ((degraded, pairs), (clean, "luma")):
         stored = np.load(frames.frames / f"{name}.npy")[row]
         np.testing.assert_array_equal(given[0].numpy(), to_unit(stored))
 

@@ -23,6 +23,7 @@ def write_tiny_frames(layout: Layout, *, scenes: int = 10, variants: int = 2, si
     layout.frames.mkdir(parents=True)
     np.save(layout.frames / "luma.npy", luma)
     np.save(layout.frames / "degraded.npy", degraded)
+    np.save(layout.frames / "mixed.npy", luma // 16 * 16 + 8)
     keys = [f"clips_{number:04d}" for number in range(count)]
     rows = pd.Series(range(count))
     scores = pd.DataFrame({"key": keys, "frame_path": "luma.npy", "row": rows, "mos": mos})
@@ -37,4 +38,5 @@ def write_tiny_frames(layout: Layout, *, scenes: int = 10, variants: int = 2, si
     )
     write_table(layout.frames / "mos.parquet", scores)
     write_table(layout.frames / "pairs.parquet", pairs)
+    write_table(layout.frames / "mixed.parquet", pairs.assign(deg_path="mixed.npy", damage="x264", crf=30))
     write_table(layout.split, split)

@@ -48,15 +48,16 @@ def make_repository(layout: Layout, params: Params) -> None:
     layout.frames.mkdir(parents=True)
     np.save(layout.frames / "luma.npy", luma)
     np.save(layout.frames / "degraded.npy", degraded)
+    np.save(layout.frames / "mixed.npy", luma // 16 * 16 + 8)
     rows = np.arange(CLIPS)
     write_table(
         layout.frames / "mos.parquet",
         pd.DataFrame({"key": keys, "frame_path": "luma.npy", "row": rows, "mos": mos}),
     )
-    write_table(
-        layout.frames / "pairs.parquet",
-        pd.DataFrame({"key": keys, "deg_path": "degraded.npy", "clean_path": "luma.npy", "row": rows}),
-    )
+    pairs = pd.DataFrame({"key": keys, "deg_path": "degraded.npy", "clean_path": "luma.npy", "row": rows})
+    write_table(layout.frames / "pairs.parquet", pairs)
+    mixed = pairs.assign(deg_path="mixed.npy", damage=np.where(rows % 4, "x264", "blur_jpeg"), crf=30)
+    write_table(layout.frames / "mixed.parquet", mixed)
     split(params, layout)
     for model, section in params.models.items():
         torch.manual_seed(0)

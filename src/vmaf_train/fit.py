@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +32,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.layout import Layout
 from vmaf_train.lit import FilterTraining, NrTraining, Training
 from vmaf_train.nets import NrMetric, build
-from vmaf_train.params import Params, Recipe
+from vmaf_train.params import FilterModel, Model, Params, Recipe
 
 VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
 VALIDATION_BATCH = 8  # small: activations stay in the processor's cache, and no figure depends on it
@@ -64,7 +65,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
     """
     section, recipe = params.model(model_id), params.recipe(model_id)
     with _settings(params.seed), tempfile.TemporaryDirectory() as scratch:
-        data = _Data(layout, section.kind, recipe, params.seed)
+        data = _Data(layout, section, recipe, params.seed)
         net = build(section)
         if isinstance(net, NrMetric) and isinstance(data.train, FrameMOSDataset):
             net.start_at(float(data.train.mos.mean()))
@@ -91,9 +92,11 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
 class _Data(LightningDataModule):
     """Both splits; each process puts its copy on its own device before the first batch."""
 
-    def __init__(self, layout: Layout, kind: str, recipe: Recipe, seed: int) -> None:
+    def __init__(self, layout: Layout, section: Model, recipe: Recipe, seed: int) -> None:
         super().__init__()
-        read = FrameMOSDataset.of_split if kind == "nr" else PairedFrameDataset.of_split
+        read: Any = FrameMOSDataset.of_split
+        if isinstance(section, FilterModel):
+            read = partial(PairedFrameDataset.of_split, pairs=section.pairs)
         self.train: FrameMOSDataset | PairedFrameDataset = read(layout, "train", min_mos=recipe.min_mos)
         self.val: FrameMOSDataset | PairedFrameDataset = read(layout, "val")
         self.recipe = recipe
