@@ -9,9 +9,6 @@ clips, so that another load on the machine falls on both.
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -20,14 +17,19 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import psutil
+import typer
+from machine import machine
 
-from vmaf_train.executor import map_ordered, worker_count
+from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe
 from vmaf_train.frames import DEGRADED, LUMA, extract_frame, packed
 from vmaf_train.params import Compute, Frames
+
+WORK = Path(tempfile.gettempdir()) / "vmaf-train-bench"
 
 DIFFERENT = 4
 FRAMES = Frames(size=224, blur_sigma=1.2, jpeg_quality=35)
@@ -115,26 +117,25 @@ class PeakMemory(threading.Thread):
             self.peak = max(self.peak, total / 2**20)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--clips", type=int, default=1200)
-    parser.add_argument("--width", type=int, default=960)
-    parser.add_argument("--height", type=int, default=540)
-    parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--workers", type=int, default=0, help="0: one a core")
-    parser.add_argument("--rounds", type=int, default=4, help="shares of the clips, ways taking turns")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "vmaf-train-bench")
-    given = parser.parse_args()
-    shape = f"{given.width}x{given.height}_{given.seconds}s"
-    clips = make_clips(given.work / shape, given.clips, given.width, given.height, given.seconds)
+def main(
+    clips: int = 1200,
+    width: int = 960,
+    height: int = 540,
+    seconds: int = 8,
+    workers: Annotated[int, typer.Option(help="0: one a core.")] = 0,
+    rounds: Annotated[int, typer.Option(help="Shares of the clips; the ways take turns on them.")] = 4,
+    work: Annotated[Path, typer.Option(help="Where the clips are kept for the next run.")] = WORK,
+) -> None:
+    """Compare the `frames` stage with one probe and one ffmpeg process a clip, in turn."""
+    paths = make_clips(work / f"{width}x{height}_{seconds}s", clips, width, height, seconds)
     spent = {"reference": 0.0, "frames": 0.0}
     peak = {"reference": 0.0, "frames": 0.0}
     worst = 0
     processor: list[float] = []
     external = 0.0
-    with tempfile.TemporaryDirectory(dir=given.work) as work:
-        for share in np.array_split(np.arange(len(clips)), given.rounds):
-            part = [clips[number] for number in share]
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        for share in np.array_split(np.arange(clips), rounds):
+            part = [paths[number] for number in share]
             results: dict[str, list[np.ndarray] | np.ndarray] = {}
             for way in spent:
                 meter = PeakMemory()
@@ -146,7 +147,7 @@ def main() -> None:
                     after = resource.getrusage(resource.RUSAGE_CHILDREN)
                     external += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 else:
-                    results[way] = ours(part, given.workers, Path(work), processor)
+                    results[way] = ours(part, workers, Path(scratch), processor)
                 spent[way] += time.perf_counter() - begin
                 meter.stop.set()
                 meter.join()
@@ -154,8 +155,8 @@ def main() -> None:
             for one, other in zip(results["reference"], results["frames"], strict=True):
                 worst = max(worst, int(np.abs(one.astype(int) - other).max()))
     rusage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"machine: {platform.machine()}, {worker_count(0)} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"clips: {len(clips)} of {given.width}x{given.height}, {given.seconds} s, H.264, 30 frames/s")
+    print(machine())
+    print(f"clips: {clips} of {width}x{height}, {seconds} s, H.264, 30 frames/s")
     print("| way | seconds | clips/s | processor ms a clip | peak memory (MiB, all processes) |")
     print("| --- | --- | --- | --- | --- |")
     cost = {"reference": external, "frames": sum(processor)}
@@ -163,11 +164,11 @@ def main() -> None:
         ("reference", "a probe and an ffmpeg process a clip, in turn"),
         ("frames", "frames stage"),
     ):
-        rate, each = len(clips) / spent[way], 1000 * cost[way] / len(clips)
+        rate, each = clips / spent[way], 1000 * cost[way] / clips
         print(f"| {name} | {spent[way]:.1f} | {rate:.1f} | {each:.0f} | {peak[way]:.0f} |")
     ratio = spent["reference"] / spent["frames"]
     print(f"ratio {ratio:.2f}; largest difference of a pixel {worst}; peak of this process {rusage:.0f} MiB")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -5,7 +5,6 @@ python bench/killed_runs.py CLIP --kills 10
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import subprocess
@@ -13,6 +12,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import typer
 
 from vmaf_train.files import sha256_file
 
@@ -35,27 +36,22 @@ def outputs(root: Path) -> dict[str, str]:
     return {name: sha256_file(path) for name, path in sorted(named.items())}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("clip", type=Path)
-    parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    given = parser.parse_args()
+def main(clip: Path, clips: int = 16, kills: int = 10, params: Path = Path("params.yaml")) -> None:
+    """Kill `manifest-scan` and `frames` at random moments and compare what the next run leaves."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        shutil.copy(given.params, root / "params.yaml")
-        clips = root / "data" / "corpus" / "clips"
-        clips.mkdir(parents=True)
-        for number in range(given.clips):
-            shutil.copy(given.clip, clips / f"{number:02d}.mp4")
-        rows = [f"clips_{number:02d},{1 + number / given.clips}" for number in range(given.clips)]
-        (clips.parent / "scores.csv").write_text("\n".join(["key,mos", *rows]))
+        shutil.copy(params, root / "params.yaml")
+        folder_of_clips = root / "data" / "corpus" / "clips"
+        folder_of_clips.mkdir(parents=True)
+        for number in range(clips):
+            shutil.copy(clip, folder_of_clips / f"{number:02d}.mp4")
+        rows = [f"clips_{number:02d},{1 + number / clips}" for number in range(clips)]
+        (folder_of_clips.parent / "scores.csv").write_text("\n".join(["key,mos", *rows]))
         lengths = {stage: run(stage, root) for stage in ("manifest-scan", "frames")}
         expected = outputs(root)
         random.seed(1)
         same, killed = 0, 0
-        for kill in range(given.kills):
+        for kill in range(kills):
             for stage, seconds in lengths.items():
                 moment = random.uniform(0.05, 1) * seconds
                 shutil.rmtree(root / "data" / "frames", ignore_errors=True)
@@ -67,8 +63,8 @@ def main() -> None:
                     run(again, root)
                 same += outputs(root) == expected
                 print(f"{kill + 1}: {stage} killed after {moment:.2f} s", flush=True)
-        print(f"runs killed: {killed} of {2 * given.kills}; identical outputs afterwards: {same}")
+        print(f"runs killed: {killed} of {2 * kills}; identical outputs afterwards: {same}")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
