@@ -27,12 +27,13 @@ from machine import machine
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe
 from vmaf_train.frames import DEGRADED, LUMA, extract_frame, packed
-from vmaf_train.params import Compute, Frames
+from vmaf_train.params import Compute
+from vmaf_train.params_reader import read_params
 
 WORK = Path(tempfile.gettempdir()) / "vmaf-train-bench"
 
 DIFFERENT = 4
-FRAMES = Frames(size=224, blur_sigma=1.2, jpeg_quality=35)
+FRAMES = read_params(Path(__file__).resolve().parents[1] / "params.yaml").frames
 
 
 def make_clips(folder: Path, count: int, width: int, height: int, seconds: int) -> list[Path]:
