@@ -1,0 +1,28 @@
+"""Encoders: what one takes, and a name that leads on when it does not. The files are in test_filter.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmaf_train.encode import Encoder
+from vmaf_train.errors import UserError
+
+
+@pytest.mark.parametrize("name", ["libx264", "libx265", "libsvtav1", "ffv1"])
+def test_the_encoders_that_the_help_names_take_8_bit_420(name: str) -> None:
+    Encoder(name).check_format("yuv420p")
+
+
+def test_an_unknown_encoder_is_named_with_known_ones() -> None:
+    with pytest.raises(UserError, match=r"no video encoder 'libx246'.*try libx264"):
+        Encoder("libx246").pixel_formats()
+
+
+def test_an_encoder_of_sound_is_no_encoder_here() -> None:
+    with pytest.raises(UserError, match="no video encoder 'aac'"):
+        Encoder("aac").pixel_formats()
+
+
+def test_a_format_that_is_refused_names_an_encoder_that_takes_it() -> None:
+    with pytest.raises(UserError, match=r"libsvtav1 does not take yuv444p; use --encoder libx264 or libx265"):
+        Encoder("libsvtav1").check_format("yuv444p")
