@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, make_session
-from vmaf_train.luma import Plane
+from vmaf_train.luma import Plane, luma_of
 from vmaf_train.overlap import ahead, batches, map_ahead
 from vmaf_train.pooling import Pooled, pool
 from vmaf_train.surgery import fix_shape, resize_first
-from vmaf_train.video import iterate_luma, probe
+from vmaf_train.video import iterate_frames, probe
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 # frames that go from one thread to another at a time, and batches that wait between two stages
 BATCH = 4
@@ -107,13 +110,14 @@ def score_video(
     begin = time.perf_counter()
     scorer = FrameScorer(model)
 
-    def score_batch(batch: list[tuple[int, Plane]]) -> list[tuple[int, float]]:
-        return [(index, scorer(luma)) for index, luma in batch]
+    def score_batch(batch: list[tuple[int, VideoFrame]]) -> list[tuple[int, float]]:
+        # luma is taken here, not where frames come from: the decoder is what the clock waits for
+        return [(index, scorer(luma_of(frame, path))) for index, frame in batch]
 
     workers = threads or os.cpu_count() or 1
     scored: list[tuple[int, float]] = []
     with (
-        closing(ahead(batches(iterate_luma(path, every, threads), BATCH), WAITING)) as decoded,
+        closing(ahead(batches(iterate_frames(path, every, threads), BATCH), WAITING)) as decoded,
         ThreadPoolExecutor(workers) as executor,
     ):
         for batch in map_ahead(score_batch, decoded, executor, workers + 1):

@@ -136,7 +136,13 @@ def middle_luma(path: Path) -> Plane:
 
 
 def iterate_luma(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple[int, Plane]]:
-    """Yield (frame index, luma (H, W)) of every `every`-th frame, the first included.
+    """Yield (frame index, luma (H, W)) of every `every`-th frame; otherwise as `iterate_frames`."""
+    for index, frame in iterate_frames(path, every, threads):
+        yield index, luma_of(frame, path)
+
+
+def iterate_frames(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield (frame index, frame) of every `every`-th frame, the first included.
 
     Args:
         path: the clip.
@@ -150,7 +156,7 @@ def iterate_luma(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple
         index = -1
         for index, frame in enumerate(container.decode(stream)):
             if index % every == 0:
-                yield index, luma_of(frame, path)
+                yield index, frame
         if index < 0:
             raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
 
