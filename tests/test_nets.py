@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from vmaf_train.nets import LearnedFilter, NrMetric, build
+from vmaf_train.nets import LearnedFilter, NrMetric, build, interleave
 from vmaf_train.params import Params
 
 
@@ -64,3 +64,14 @@ def test_a_section_of_the_parameters_decides_the_network(make_params: Callable[.
     net = build(params.model("learned_filter_v1"))
     assert isinstance(net, LearnedFilter)
     assert net.stride == 2
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_interleaving_is_what_depth_to_space_does(stride: int) -> None:
+    squares = torch.rand(2, stride**2, 3, 5)
+    assert torch.equal(interleave(squares, stride), torch.nn.functional.pixel_shuffle(squares, stride))
+
+
+def test_an_untrained_filter_sees_no_brightness() -> None:
+    entry = LearnedFilter(4, 1, 4).entry
+    assert entry.weight.sum((1, 2, 3)).abs().max() < 1e-4

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vmaf_train.params import FilterModel, NrModel
 
 MID_SCORE = 3.0
+DETAIL_GAIN = 5.0
 
 
 class NrMetric(nn.Module):
@@ -50,8 +51,8 @@ class LearnedFilter(nn.Module):
 
     A convolution in, residual blocks `x + conv(relu(conv(x)))`, a convolution out, added to the input
     and clamped to 0..1. `stride` above 1 runs the blocks at 1/stride of the resolution: the first
-    convolution is strided and the last one transposed. An untrained filter returns its input.
-    `channels` 16, `blocks` 4, `stride` 1 has 18.9 K parameters.
+    convolution is strided, and the last one, 1x1, gives all pixels of a stride x stride square at once.
+    An untrained filter returns its input. `channels` 16, `blocks` 4, `stride` 1 has 18.9 K parameters.
     """
 
     def __init__(self, channels: int = 16, blocks: int = 4, stride: int = 1) -> None:
@@ -61,11 +62,12 @@ class LearnedFilter(nn.Module):
         self.stride = stride
         self.entry = nn.Conv2d(1, channels, kernel, stride=stride, padding=kernel // 2)
         self.blocks = nn.Sequential(*(_Residual(channels) for _ in range(blocks)))
-        self.exit: nn.Conv2d | nn.ConvTranspose2d
-        if stride == 1:
-            self.exit = nn.Conv2d(channels, 1, 3, padding=1)
-        else:
-            self.exit = nn.ConvTranspose2d(channels, 1, stride, stride=stride)
+        self.exit = nn.Conv2d(channels, stride**2, 3 if stride == 1 else 1, padding=1 if stride == 1 else 0)
+        with torch.no_grad():
+            # brightness, some 20 times larger than detail, would drown it: kernels start without a mean
+            self.entry.weight -= self.entry.weight.mean((1, 2, 3), keepdim=True)
+            self.entry.weight *= DETAIL_GAIN
+        nn.init.zeros_(cast(Tensor, self.entry.bias))
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(cast(Tensor, self.exit.bias))
 
@@ -73,12 +75,24 @@ class LearnedFilter(nn.Module):
         """As `forward` without the clamp, whose gradient is zero outside 0..1."""
         change = cast(Tensor, self.exit(self.blocks(self.entry(degraded))))
         if self.stride > 1:
-            change = change[:, :, : degraded.shape[2], : degraded.shape[3]]
+            change = interleave(change, self.stride)[:, :, : degraded.shape[2], : degraded.shape[3]]
         return degraded + change
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Map luma (N, 1, H, W) in 0..1 to luma of the same shape and range."""
         return self.unclamped(degraded).clamp(0, 1)
+
+
+def interleave(squares: Tensor, stride: int) -> Tensor:
+    """Lay channels (N, stride^2, H, W) out as pixels (N, 1, stride * H, stride * W).
+
+    What DepthToSpace does, of allowed operators. Two transpositions, columns then rows, take ONNX Runtime
+    1 ms for a 1080p frame; a single one takes 58 ms, a ConvTranspose 22 ms.
+    """
+    count, _, height, width = squares.shape
+    columns = squares.reshape(count, stride, stride, height, width).permute(0, 1, 3, 4, 2)
+    rows = columns.reshape(count, stride, height, width * stride).permute(0, 2, 1, 3)
+    return rows.reshape(count, 1, height * stride, width * stride)
 
 
 class _Residual(nn.Module):
