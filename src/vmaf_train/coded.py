@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vmaf_train.degrade import blur
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
@@ -160,18 +161,17 @@ def coded_twins(
         UserError: an encoder fails.
     """
     jobs = draw_jobs(keys, params, seed)
-    for job, twins in zip(
-        jobs, map_ordered(partial(run_job, str(luma)), jobs, compute, "coded"), strict=True
-    ):
+    work = partial(run_job, str(luma), params.blur_sigma)
+    for job, twins in zip(jobs, map_ordered(work, jobs, compute, "coded"), strict=True):
         if isinstance(twins, UserError):
             raise twins
         yield job, twins
 
 
-def run_job(luma: str, job: Job) -> NDArray[np.uint8]:
+def run_job(luma: str, blur_sigma: float, job: Job) -> NDArray[np.uint8]:
     """The twins (n, S, S) of one job's rows of the packed file `luma`; runs in a worker."""
     frames = np.load(luma, mmap_mode="r")[list(job.rows)]
-    return through_encoder(frames, job)
+    return through_encoder(np.stack([blur(frame, blur_sigma) for frame in frames]), job)
 
 
 def through_encoder(frames: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:

@@ -9,6 +9,15 @@ import numpy as np
 from vmaf_train.luma import Plane
 
 
+def blur(luma: Plane, sigma: float) -> Plane:
+    """Blur a uint8 luma plane (H, W) with a Gaussian of standard deviation `sigma` pixels; 0: as it is."""
+    from PIL import Image, ImageFilter
+
+    if sigma == 0:
+        return luma
+    return np.asarray(Image.fromarray(luma).filter(ImageFilter.GaussianBlur(sigma)), dtype=np.uint8)
+
+
 def degrade(luma: Plane, sigma: float, quality: int) -> Plane:
     """Blur a uint8 luma plane (H, W) with a Gaussian, then send it through JPEG.
 
@@ -17,11 +26,9 @@ def degrade(luma: Plane, sigma: float, quality: int) -> Plane:
         sigma: the Gaussian's standard deviation in pixels; 0 leaves the plane sharp.
         quality: JPEG quality, 1 (worst) to 100.
     """
-    from PIL import Image, ImageFilter
+    from PIL import Image
 
-    image = Image.fromarray(luma)
-    if sigma > 0:
-        image = image.filter(ImageFilter.GaussianBlur(sigma))
+    image = Image.fromarray(blur(luma, sigma))
     packed = io.BytesIO()
     image.save(packed, format="JPEG", quality=quality)
     packed.seek(0)

@@ -93,8 +93,9 @@ class Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class CodedPairs:
-    """Twins from real encoders: number of encodes, drift in pixels a picture, shares of the codecs."""
+    """Twins from real encoders: blur before them, number of encodes, drift (pixels a picture), shares."""
 
+    blur_sigma: float
     encodes: int
     drift: int
     shares: Shares

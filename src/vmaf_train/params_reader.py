@@ -31,6 +31,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "frames.size": (32, 1024),
     "frames.blur_sigma": (0, 20),
     "frames.jpeg_quality": (1, 100),
+    "frames.coded.blur_sigma": (0, 20),
     "frames.coded.encodes": (1, 10**4),
     "frames.coded.drift": (0, 16),
     "blur_jpeg": (0, 1e6),
