@@ -49,3 +49,9 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for row in [header, tuple("-" * width for width in widths), *rows]:
         first, *rest = zip(row, widths, strict=True)
         print("  ".join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in rest)]))
+
+
+def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a Markdown table; the first column is text, the others are figures."""
+    for row in [header, ("---", *["---:"] * (len(header) - 1)), *rows]:
+        print(f"| {' | '.join(row)} |")
