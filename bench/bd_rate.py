@@ -15,6 +15,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -157,7 +158,7 @@ def main(
     print(machine())
     print(f"{len(clips)} clips, {frames} frames of {width}x{height}, libx264 medium at CRF {CRFS}\n")
     ways: dict[str, Callable[[Frames], Frames]] = {
-        Path(name).stem: lambda luma, model=model: filtered(model, luma) for name, model in loaded.items()
+        Path(name).stem: partial(filtered, model) for name, model in loaded.items()
     }
     ways["hqdn3d"] = lambda luma: through(luma, "hqdn3d")
     found: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)

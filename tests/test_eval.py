@@ -57,3 +57,13 @@ def test_a_missing_input_names_the_command_that_makes_it(
     with pytest.raises(UserError, match="run `vmaf-train"):
         eval_model(FILTER, exported, layout)
     assert not layout.metrics(FILTER).exists()
+
+
+def test_a_filter_is_measured_on_damage_of_encoders_too(exported: Params, layout: Layout) -> None:
+    metrics = eval_model(FILTER, exported, layout)["test_coded"]
+    rows = split_rows(layout, "test")
+    coded = rows[rows["row"] % 4 > 0]
+    twins, clean = (packed_frames(layout, name, coded) / 255 for name in ("mixed", "luma"))
+    assert metrics["n"] == len(coded) > 0
+    assert metrics["do_nothing_l1"] == pytest.approx(np.abs(twins - clean).mean(), rel=1e-4)
+    assert (layout.plots(FILTER) / "coded.png").stat().st_size > 0

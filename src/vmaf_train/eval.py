@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vmaf_train import plots
+from vmaf_train.coded import BLUR_JPEG
 from vmaf_train.files import made_by, read_json, replacing, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
 from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
 from vmaf_train.params import Params
 from vmaf_train.statistics import fidelity, mos_statistics
+from vmaf_train.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
@@ -41,24 +46,37 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
             plots.predicted_against_true(picture, predictions, f"{model_id}, {_corpus_line(provenance)}")
     else:
         for name in ("val", "test"):
-            rows = split_rows(layout, name)
-            degraded = packed_frames(layout, "degraded", rows)
-            clean = to_unit(packed_frames(layout, "luma", rows))[:, 0]
-            nothing = fidelity(to_unit(degraded)[:, 0], clean)
-            metrics[name] = {
-                "n": len(clean),
-                **fidelity(run_onnx(data, degraded)[:, 0], clean),
-                **{f"do_nothing_{key}": value for key, value in nothing.items()},
-            }
+            metrics[name] = _beside_nothing(data, layout, "degraded", split_rows(layout, name))
+        rows = split_rows(layout, "test")
+        mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
+        coded = rows[rows["key"].isin(mixed.loc[mixed["damage"] != BLUR_JPEG, "key"])]
+        if len(coded):
+            metrics["test_coded"] = _beside_nothing(data, layout, "mixed", coded)
         samples = plots.sample_luma(params.frames.size, params.seed)
-        degraded = np.stack([plots.degrade_sample(sample, params.frames) for sample in samples])[:, None]
-        filtered = run_onnx(data, degraded)
-        with replacing(folder / "filtered.png") as picture:
-            plots.filter_strip(picture, to_unit(samples), to_unit(degraded[:, 0]), filtered[:, 0])
+        twins = {
+            "filtered.png": np.stack([plots.degrade_sample(sample, params.frames) for sample in samples]),
+            "coded.png": plots.code_samples(samples, params.frames.coded),
+        }
+        for name, damaged in twins.items():
+            filtered = run_onnx(data, damaged[:, None])[:, 0]
+            with replacing(folder / name) as picture:
+                plots.filter_strip(picture, to_unit(samples), to_unit(damaged), filtered)
     with replacing(folder / "curves.csv") as curves:
         shutil.copyfile(trained, curves)
     write_json(layout.metrics(model_id), metrics)
     return metrics
+
+
+def _beside_nothing(data: bytes, layout: Layout, array: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Fidelity of the filtered twins in `array` to the clean frames, and that of the unfiltered ones."""
+    twins = packed_frames(layout, array, rows)
+    clean = to_unit(packed_frames(layout, "luma", rows))[:, 0]
+    nothing = fidelity(to_unit(twins)[:, 0], clean)
+    return {
+        "n": len(clean),
+        **fidelity(run_onnx(data, twins)[:, 0], clean),
+        **{f"do_nothing_{key}": value for key, value in nothing.items()},
+    }
 
 
 def _corpus_line(provenance: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from vmaf_train.statistics import FloatArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vmaf_train.params import Frames
+    from vmaf_train.params import CodedPairs, Frames
 
 
 def predicted_against_true(
@@ -52,6 +52,17 @@ def degrade_sample(luma: NDArray[np.uint8], frames: Frames) -> NDArray[np.uint8]
     from vmaf_train.degrade import degrade
 
     return degrade(luma, frames.blur_sigma, frames.jpeg_quality)
+
+
+def code_samples(luma: NDArray[np.uint8], coded: CodedPairs) -> NDArray[np.uint8]:
+    """Twins of stills (N, H, W) that went through x264 at CRF 32, made as the `frames` stage makes them."""
+    from vmaf_train.coded import GROUP, Encode, Job, through_encoder
+    from vmaf_train.degrade import blur
+
+    count = len(luma)
+    encode = Encode("x264", 32, "medium")
+    job = Job(encode, tuple(range(count)), ((coded.drift, 0),) * count, (GROUP - 1,) * count)
+    return through_encoder(np.stack([blur(still, coded.blur_sigma) for still in luma]), job)
 
 
 def filter_strip(path: Path, clean: FloatArray, degraded: FloatArray, filtered: FloatArray) -> None:
