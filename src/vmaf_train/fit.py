@@ -32,7 +32,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.layout import Layout
 from vmaf_train.lit import FilterTraining, NrTraining, Training
 from vmaf_train.nets import NrMetric, build
-from vmaf_train.params import FilterModel, Model, Params, Recipe
+from vmaf_train.params import FilterRecipe, Params, Recipe
 
 VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
 VALIDATION_BATCH = 8  # small: activations stay in the processor's cache, and no figure depends on it
@@ -65,7 +65,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
     """
     section, recipe = params.model(model_id), params.recipe(model_id)
     with _settings(params.seed), tempfile.TemporaryDirectory() as scratch:
-        data = _Data(layout, section, recipe, params.seed)
+        data = _Data(layout, recipe, params.seed)
         net = build(section)
         if isinstance(net, NrMetric) and isinstance(data.train, FrameMOSDataset):
             net.start_at(float(data.train.mos.mean()))
@@ -74,7 +74,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
         trainer = _trainer(params, recipe, precision, len(data.batches()), Path(scratch), best)
         steps = recipe.epochs * len(data.batches(trainer.world_size))
         if params.max_steps > 0:
-            steps = min(steps, params.max_steps)
+            steps = min(steps, step_limit(params, recipe))
         kind = NrTraining if section.kind == "nr" else FilterTraining
         training = kind(net, recipe, lr=params.lr, steps=steps)
         _run(trainer, training, data)
@@ -92,11 +92,11 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
 class _Data(LightningDataModule):
     """Both splits; each process puts its copy on its own device before the first batch."""
 
-    def __init__(self, layout: Layout, section: Model, recipe: Recipe, seed: int) -> None:
+    def __init__(self, layout: Layout, recipe: Recipe, seed: int) -> None:
         super().__init__()
         read: Any = FrameMOSDataset.of_split
-        if isinstance(section, FilterModel):
-            read = partial(PairedFrameDataset.of_split, pairs=section.pairs)
+        if isinstance(recipe, FilterRecipe):
+            read = partial(PairedFrameDataset.of_split, pairs=recipe.pairs)
         self.train: FrameMOSDataset | PairedFrameDataset = read(layout, "train", min_mos=recipe.min_mos)
         self.val: FrameMOSDataset | PairedFrameDataset = read(layout, "val")
         self.recipe = recipe
@@ -166,6 +166,12 @@ def choose_precision(wanted: str, kind: str) -> str:
     return "bf16-mixed" if native.get("avx512_bf16") or native.get("amx_bf16") else "32-true"
 
 
+def step_limit(params: Params, recipe: Recipe) -> int:
+    """The steps of a capped run: `max_steps`, times a filter's `steps_scale`."""
+    scale = recipe.steps_scale if isinstance(recipe, FilterRecipe) else 1.0
+    return max(1, round(params.max_steps * scale))
+
+
 def _trainer(
     params: Params, recipe: Recipe, precision: str, epoch: int, scratch: Path, best: Callback
 ) -> Trainer:
@@ -177,10 +183,11 @@ def _trainer(
         )
     schedule: dict[str, Any] = {"max_epochs": recipe.epochs, "check_val_every_n_epoch": 1}
     if params.max_steps > 0:
-        steps = min(params.max_steps, recipe.epochs * epoch)
+        limit = step_limit(params, recipe)
+        steps = min(limit, recipe.epochs * epoch)
         schedule = {
             "max_epochs": recipe.epochs,
-            "max_steps": params.max_steps,
+            "max_steps": limit,
             "check_val_every_n_epoch": None,
             "val_check_interval": math.ceil(steps / VALIDATIONS),
         }

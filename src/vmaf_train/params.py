@@ -138,6 +138,18 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterRecipe(Recipe):
+    """How a filter is trained.
+
+    `pairs`: on blur and JPEG, or also on the damage of real encoders. `steps_scale` multiplies the root
+    `max_steps`: a small network takes many small steps in the time of a large one's few.
+    """
+
+    pairs: Literal["degraded", "mixed"]
+    steps_scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class NrNet:
     """Size of a no-reference network."""
 
@@ -167,15 +179,14 @@ class FilterNet:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterModel:
-    """A luma filter; `pairs` says what it is trained on: blur and JPEG, or also real encoders' damage."""
+    """A luma filter."""
 
     kind: Literal["filter"]
     net: FilterNet
-    pairs: Literal["degraded", "mixed"]
     quantize: bool
     quant_accuracy_budget_plcc: float
-    capped: Recipe
-    reference: Recipe
+    capped: FilterRecipe
+    reference: FilterRecipe
 
 
 Model = NrModel | FilterModel

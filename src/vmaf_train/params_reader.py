@@ -47,6 +47,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "stride": (1, 8),
     "quant_accuracy_budget_plcc": (0, 1),
     "lr_scale": (1e-9, 1e6),
+    "steps_scale": (1e-6, 1e6),
     "weight_decay": (0, 10),
     "batch_size": (1, 65536),
     "epochs": (1, 10**6),
