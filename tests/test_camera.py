@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from vmaf_train.camera import HIGH, LOW, add_grain, camera, film
+from vmaf_train.camera import HIGH, LOW, add_grain, camera, film, published
 from vmaf_train.leaves import seeded
 
 SIZE = (160, 96)
@@ -35,3 +35,16 @@ def test_grain_has_the_strength_asked_for_and_is_new_in_each_frame() -> None:
     assert abs(float(noisy.mean()) - 128) < 0.2
     assert (noisy[0] != noisy[1]).any()
     assert add_grain(grey, 0.0, seeded(1, "grain")) is grey
+
+
+def test_a_published_clip_keeps_size_and_light_and_is_the_same_again() -> None:
+    clip = np.tile(np.linspace(40, 200, 160, dtype=np.uint8), (3, 96, 1))
+    changed = 0
+    for index in range(12):
+        out = published(clip, seeded(1, "published", str(index)))
+        assert out.shape == clip.shape
+        assert out.dtype == np.uint8
+        assert abs(float(out.mean()) - float(clip.mean())) < 2
+        assert (out == published(clip, seeded(1, "published", str(index)))).all()
+        changed += bool((out != clip).any())
+    assert changed > 8

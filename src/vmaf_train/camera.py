@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -60,3 +62,46 @@ def lens(clip: Frames, rng: np.random.Generator) -> Frames:
         blur = ImageFilter.GaussianBlur(softness)
         clip = np.stack([np.asarray(Image.fromarray(frame).filter(blur)) for frame in clip])
     return add_grain(clip, float(rng.choice([0.0, 0.0, 0.4, 0.8, 1.6])), rng)
+
+
+def published(clip: Frames, rng: np.random.Generator) -> Frames:
+    """What a clip has been through before anyone calls it pristine: uint8 luma (frames, height, width).
+
+    It was enlarged (often by different factors across and down) or is soft, sharpened, noisy, and has been
+    compressed: so that neither sharpness nor grain alone tells the score.
+    """
+    kind = rng.random()
+    if kind < 0.6:
+        clip = _enlarged(clip, rng)
+    elif kind < 0.75:
+        clip = _each(clip, ImageFilter.GaussianBlur(float(rng.uniform(0.4, 1.6))))
+    if rng.random() < 0.25:
+        amount = int(rng.integers(40, 140))
+        clip = _each(clip, ImageFilter.UnsharpMask(float(rng.uniform(0.8, 2)), amount, 0))
+    clip = add_grain(clip, float(rng.choice([0.0, 0.0, 0.6, 1.2, 2.4, 4.0])), rng)
+    if rng.random() < 0.5:
+        quality = int(rng.integers(55, 93))
+        clip = np.stack([_compressed(frame, quality) for frame in clip])
+    return clip
+
+
+def _enlarged(clip: Frames, rng: np.random.Generator) -> Frames:
+    height, width = clip.shape[1:]
+    across = float(np.exp(rng.uniform(0.1, 0.95)))
+    down = across if rng.random() < 0.5 else float(np.exp(rng.uniform(0.0, 0.95)))
+    small = (max(1, int(width / across)), max(1, int(height / down)))
+    bicubic = Image.Resampling.BICUBIC
+    back = bicubic if rng.random() < 0.5 else Image.Resampling.LANCZOS
+    pictures = (Image.fromarray(frame).resize(small, bicubic) for frame in clip)
+    return np.stack([np.asarray(picture.resize((width, height), back)) for picture in pictures])
+
+
+def _each(clip: Frames, change: ImageFilter.Filter) -> Frames:
+    return np.stack([np.asarray(Image.fromarray(frame).filter(change)) for frame in clip])
+
+
+def _compressed(frame: Frames, quality: int) -> Frames:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as opened:
+        return np.asarray(opened)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
 # codec -> encoder settings (one thread, nothing of the machine in the file), then the name of the
 # quality setting and its values from the best to the worst rung of the ladder
 CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
-    "x264": ({"vcodec": "libx264", "preset": "veryfast"}, "crf", 16, 46),
+    "x264": ({"vcodec": "libx264", "preset": "veryfast"}, "crf", 14, 46),
     "x265": (
         {
             "vcodec": "libx265",
@@ -29,7 +28,7 @@ CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
             "x265-params": "log-level=error:pools=none:frame-threads=1:info=0",
         },
         "crf",
-        16,
+        14,
         50,
     ),
     "vp9": ({"vcodec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8, "b:v": 0}, "crf", 32, 63),
@@ -38,11 +37,15 @@ CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
 }
 # VMAF of LOW_VMAF and below is MOS 1, of 100 is MOS 5
 LOW_VMAF = 20.0
-# VMAF of each codec's worst setting at full size: below it, a smaller picture goes with the codec
-LAST_RUNG = {"x264": 0.0, "x265": 0.0, "vp9": 72.0, "av1": 72.0, "mpeg4": 62.0}
 VMAF_MODEL = "vmaf_v0.6.1"
-CODEC_ODDS = {"x264": 0.42, "x265": 0.2, "vp9": 0.13, "av1": 0.1, "mpeg4": 0.15}
-DAMAGE_ODDS = {"none": 0.4, "defocus": 0.14, "motion": 0.06, "exposure": 0.05, "noise": 0.15, "resize": 0.2}
+CODEC_ODDS = {"x264": 0.55, "x265": 0.18, "mpeg4": 0.14, "vp9": 0.07, "av1": 0.06}
+# what is done to a clip; `codec`: nothing but the encoding
+DAMAGE_ODDS = {
+    "codec": 0.46, "resize": 0.17, "defocus": 0.12, "noise": 0.12, "mixed": 0.06, "motion": 0.04,
+    "exposure": 0.03,
+}  # fmt: skip
+MIXED = ("resize", "defocus", "noise", "motion")
+FACTORS = (1.5, 2.0, 2.0, 2.5, 3.0, 3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,95 +68,39 @@ class Impairment:
     enlarged: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A family of impairments, from weak to strong, and the VMAF wanted of it.
-
-    `coding` is the encoder's part in the damage, 0..1; `factor` 1 resizes nothing.
-    """
-
-    target: float
-    codec: str
-    damages: frozenset[str]
-    coding: float
-    angle: float
-    brighter: bool
-    factor: float
-    enlarged: bool
-
-    def at(self, strength: float) -> Impairment:
-        """The impairment of one strength, 0..1."""
-        _, _, best, worst = CODECS[self.codec]
-        exposure = (0.05 + 0.5 * strength) * (1 if self.brighter else -1)
-        return Impairment(
-            codec=self.codec,
-            quality=round(best + (worst - best) * strength * self.coding),
-            defocus=round(0.4 + 2.4 * strength, 3) if "defocus" in self.damages else 0.0,
-            motion=round(2 + 14 * strength) if "motion" in self.damages else 0,
-            angle=round(self.angle, 3),
-            gain=round(float(np.exp(exposure)), 3) if "exposure" in self.damages else 1.0,
-            noise=round(1 + 35 * strength, 3) if "noise" in self.damages else 0.0,
-            factor=self.factor,
-            enlarged=self.enlarged,
-        )
+def draw_plans(rng: np.random.Generator, variants: int) -> list[Impairment]:
+    """Draw what is done to one scene: each impairment has a rung of its own on the ladder of strengths."""
+    rungs = (rng.permutation(variants) + rng.random(variants)) / variants
+    return [draw_impairment(rng, float(rung)) for rung in rungs]
 
 
-def draw_plans(rng: np.random.Generator, variants: int) -> list[Impairment | Plan]:
-    """Draw what is done to one scene: a nearly invisible impairment, then plans over a wide ladder.
-
-    Each plan has a rung of its own between VMAF 20 and 100, so the clips of a scene differ; and a
-    wanted VMAF, not a drawn CRF, keeps what a scene shows from telling its score.
-    """
-    light = Impairment(codec=str(rng.choice(["x264", "x265"])), quality=int(rng.integers(13, 27)))
-    rungs = (rng.permutation(variants - 1) + rng.random(variants - 1)) / max(variants - 1, 1)
-    return [light, *(_draw_plan(rng, 96 - 82 * float(rung)) for rung in rungs)]
-
-
-def _draw_plan(rng: np.random.Generator, target: float) -> Plan:
-    damages = {_pick(rng, DAMAGE_ODDS)}
-    if rng.random() < 0.2:
-        damages.add(_pick(rng, DAMAGE_ODDS))
-    damages.discard("none")
+def draw_impairment(rng: np.random.Generator, strength: float) -> Impairment:
+    """An impairment of one strength, 0 (hardly visible) to 1; the encoder's part is small where it is
+    not the damage itself."""
+    damage = _pick(rng, DAMAGE_ODDS)
     codec = _pick(rng, CODEC_ODDS)
-    if not damages and target < LAST_RUNG[codec]:
-        damages.add("resize")
-    factors = [1.5, 2.0, 3.0] if target < 75 else [1.5, 2.0]
-    return Plan(
-        target=target,
+    _, _, best, worst = CODECS[codec]
+    light = float(rng.uniform(0, 0.25 if rng.random() < 0.6 else 0.7))
+    coding = {"codec": strength, "resize": 0.75 * strength, "mixed": 0.6 * strength}.get(damage, light)
+    damages = {damage} if damage != "mixed" else {str(one) for one in rng.choice(MIXED, 2, replace=False)}
+    exposure = (0.05 + 0.5 * strength) * (1 if rng.random() < 0.4 else -1)
+    angle = rng.uniform(0, np.pi)
+    factor = float(rng.choice(FACTORS))
+    return Impairment(
         codec=codec,
-        damages=frozenset(damages),
-        coding=1.0 if damages <= {"resize"} else float(rng.random()),
-        angle=rng.uniform(0, np.pi),
-        brighter=bool(rng.random() < 0.3),
-        factor=float(rng.choice(factors)) if "resize" in damages else 1.0,
-        enlarged=bool(rng.random() < 0.3),
+        quality=round(best + (worst - best) * coding),
+        defocus=round(0.4 + 2.6 * strength, 3) if "defocus" in damages else 0.0,
+        motion=round(2 + 14 * strength) if "motion" in damages else 0,
+        angle=round(angle, 3),
+        gain=round(float(np.exp(exposure)), 3) if "exposure" in damages else 1.0,
+        noise=round(2 + 26 * strength, 3) if "noise" in damages else 0.0,
+        factor=factor if "resize" in damages else 1.0,
+        enlarged=bool(rng.random() < 0.25),
     )
 
 
 def _pick(rng: np.random.Generator, odds: dict[str, float]) -> str:
     return str(rng.choice(list(odds), p=list(odds.values())))
-
-
-def reach(
-    plan: Plan, measure: Callable[[Impairment], float], *, tolerance: float = 8.0, tries: int = 3
-) -> tuple[Impairment, float]:
-    """Find the strength at which `measure` (VMAF) comes near the plan's target; return the last one tried.
-
-    False position between a weakest impairment, taken for 100, and a strongest, taken for 10.
-    """
-    weak, weak_value, strong, strong_value = 0.0, 100.0, 1.0, 10.0
-    for left in reversed(range(tries)):
-        share = (weak_value - plan.target) / max(weak_value - strong_value, 1.0)
-        strength = weak + (strong - weak) * min(max(share, 0.1), 0.9)
-        impairment = plan.at(strength)
-        value = measure(impairment)
-        if abs(value - plan.target) <= tolerance or not left:
-            break
-        if value > plan.target:
-            weak, weak_value = strength, value
-        else:
-            strong, strong_value = strength, value
-    return impairment, value
 
 
 def damage(clip: Frames, impairment: Impairment, rng: np.random.Generator) -> Frames:

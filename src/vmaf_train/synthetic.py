@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from vmaf_train.camera import published
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe, ffmpeg_version
@@ -23,12 +24,10 @@ from vmaf_train.impair import (
     CODECS,
     LOW_VMAF,
     VMAF_MODEL,
-    Impairment,
     damage,
     draw_plans,
     encode,
     libvmaf_version,
-    reach,
     vmaf,
     vmaf_to_mos,
 )
@@ -115,21 +114,17 @@ def render_scene(
     """Render one scene and its impaired clips below `folder`; the first scenes show `photos`, one each."""
     source = photos[int(name)] if int(name) < len(photos) else None
     frame = (wanted.width, wanted.height, wanted.frames)
-    pristine = photo_clip(source, name, seed, *frame) if source else render_clip(name, seed, *frame)
+    if source:
+        pristine = photo_clip(source, name, seed, *frame)
+    else:
+        pristine = published(render_clip(name, seed, *frame), seeded(seed, "published", name))
     clips = []
-    for index, plan in enumerate(draw_plans(seeded(seed, "plans", name), wanted.variants)):
+    for index, impairment in enumerate(draw_plans(seeded(seed, "plans", name), wanted.variants)):
         letter = variant_letters(index)
         path = f"{CLIPS}/{name}_{letter}.mp4"
-
-        def measure(impairment: Impairment, path: str = path, letter: str = letter) -> float:
-            damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
-            encode(damaged, impairment, wanted.fps, folder / path)
-            return vmaf(folder / path, pristine, wanted.fps)
-
-        if isinstance(plan, Impairment):
-            impairment, score = plan, measure(plan)
-        else:
-            impairment, score = reach(plan, measure)
+        damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
+        encode(damaged, impairment, wanted.fps, folder / path)
+        score = vmaf(folder / path, pristine, wanted.fps)
         done = dataclasses.asdict(impairment)
         clips.append(
             Rendered(
