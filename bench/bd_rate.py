@@ -2,10 +2,11 @@
 
     python bench/bd_rate.py DIR [--models learned_filter_v1 --models learned_filter_v2] [--frames 32]
 
-Each clip of DIR, shrunk and cut, is the clean source. It is damaged (noise; x264 at CRF 34), filtered by
-each model or by ffmpeg's hqdn3d, encoded with libx264 at 4 rates and compared with the clean source:
-VMAF 0.6.1 and luma PSNR. BD-rate and BD-quality as in G. Bjontegaard, VCEG-M33, 2001, with monotone
-cubics in place of polynomials; means over the clips. Less rate is better, more quality is better.
+Each clip of DIR, shrunk and cut, is the clean source. It is damaged (soft and coded; coded; noisy; not at
+all), filtered by each model or by ffmpeg's hqdn3d, encoded with libx264 at 4 rates and compared with the
+clean source: VMAF 0.6.1, the same without credit for sharpening (NEG), and luma PSNR. BD-rate and
+BD-quality as in G. Bjontegaard, VCEG-M33, 2001, with monotone cubics in place of polynomials; means over
+the clips. Less rate is better, more quality is better.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from machine import machine, markdown
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from vmaf_train.degrade import blur
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.load import LoadedModel, load_model
@@ -36,15 +38,19 @@ CRFS = (22, 27, 32, 37)
 FPS = 24
 NOISE = 12
 SOURCE_CRF = 34
+SIGMA = 1.2
 POINTS = 200
+FORMS = ("{:+.1f} %", "{:+.2f}", "{:+.1f} %", "{:+.2f}", "{:+.1f} %", "{:+.2f} dB")
+MODELS = "version=vmaf_v0.6.1:name=vmaf|version=vmaf_v0.6.1neg:name=neg"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Four encodes: log10 of the bits, VMAF and PSNR of each, from low to high rate."""
+    """Four encodes: log10 of the bits, VMAF, VMAF NEG and PSNR of each, from low to high rate."""
 
     rate: NDArray[np.float64]
     vmaf: NDArray[np.float64]
+    neg: NDArray[np.float64]
     psnr: NDArray[np.float64]
 
 
@@ -114,17 +120,17 @@ def decode(path: Path, width: int, height: int) -> Frames:
     return to_frames(run_ffmpeg(output, what="decoding"), width, height)
 
 
-def quality(path: Path, clean: Frames, folder: Path) -> tuple[float, float]:
-    """VMAF and luma PSNR (dB) of an encoded clip against the clean luma."""
+def quality(path: Path, clean: Frames, folder: Path) -> tuple[float, float, float]:
+    """VMAF, VMAF NEG and luma PSNR (dB) of an encoded clip against the clean luma."""
     _, height, width = clean.shape
     log = folder / "vmaf.json"
     shown = ffmpeg.input(str(path)).filter("extractplanes", "y").filter("format", "gray")
     pair = [one.filter("settb", f"1/{FPS}").filter("setpts", "N") for one in (shown, raw(width, height))]
-    options = {"model": "version=vmaf_v0.6.1", "feature": "name=psnr", "log_fmt": "json", "n_threads": 2}
+    options = {"model": MODELS, "feature": "name=psnr", "log_fmt": "json", "n_threads": 2}
     measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
     run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what="VMAF", data=clean.tobytes())
     pooled = json.loads(log.read_text())["pooled_metrics"]
-    return pooled["vmaf"]["mean"], pooled["psnr_y"]["mean"]
+    return pooled["vmaf"]["mean"], pooled["neg"]["mean"], pooled["psnr_y"]["mean"]
 
 
 def filtered(model: LoadedModel, luma: Frames) -> Frames:
@@ -167,29 +173,31 @@ def main(
         for clip in clips:
             clean = clean_luma(clip, width, height, frames)
             encode(clean, work / "source.mkv", SOURCE_CRF, "veryfast")
+            coded = decode(work / "source.mkv", width, height)
+            soft = np.stack([blur(frame, SIGMA) for frame in clean])
+            encode(soft, work / "source.mkv", SOURCE_CRF, "veryfast")
             damaged = {
-                f"noise, sigma about {NOISE / 2:g}": through(
-                    clean, "noise", alls=NOISE, allf="t", all_seed=1
-                ),
-                f"x264 CRF {SOURCE_CRF}": decode(work / "source.mkv", width, height),
+                f"blur sigma {SIGMA}, x264 CRF {SOURCE_CRF}": decode(work / "source.mkv", width, height),
+                f"x264 CRF {SOURCE_CRF}": coded,
+                f"noise {NOISE}": through(clean, "noise", alls=NOISE, allf="t", all_seed=1),
                 "none": clean,
             }
             for damage, luma in damaged.items():
                 plain = rate_curve(luma, clean, work)
                 for way, run in ways.items():
                     curve = rate_curve(run(luma), clean, work)
-                    row = [f(plain, curve, q) for q in ("vmaf", "psnr") for f in (bd_rate, bd_quality)]
+                    row = [f(plain, curve, q) for q in ("vmaf", "neg", "psnr") for f in (bd_rate, bd_quality)]
                     found[damage, way].append(tuple(row))
     rows = []
     for (damage, way), values in found.items():
         table = np.array(values)
         cells = []
-        for column, form in zip(table.T, ("{:+.1f} %", "{:+.2f}", "{:+.1f} %", "{:+.2f} dB"), strict=True):
+        for column, form in zip(table.T, FORMS, strict=True):
             good = column[np.isfinite(column)]
             cells.append(f"{form.format(good.mean())} ({len(good)})" if len(good) else "no overlap")
         rows.append((damage, way, *cells))
-    header = ("damage of the source", "filter", "BD-rate, VMAF", "BD-VMAF", "BD-rate, PSNR", "BD-PSNR")
-    markdown(header, rows)
+    measures = [f"BD-{what}{name}" for name in ("VMAF", "NEG", "PSNR") for what in ("rate, ", "")]
+    markdown(("damage of the source", "filter", *measures), rows)
     print("\nIn brackets: the clips whose curves overlap, over which the mean is taken.")
 
 
