@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from vmaf_train.nets import LearnedFilter, NrMetric, build, interleave
+from vmaf_train.export import compare, to_onnx
+from vmaf_train.graph import check_graph
+from vmaf_train.nets import EnergyMetric, LearnedFilter, NrMetric, build, interleave
 from vmaf_train.params import Params
 
 
@@ -75,3 +78,47 @@ def test_interleaving_is_what_depth_to_space_does(stride: int) -> None:
 def test_an_untrained_filter_sees_no_brightness() -> None:
     entry = LearnedFilter(4, 1, 4).entry
     assert entry.weight.sum((1, 2, 3)).abs().max() < 1e-4
+
+
+def test_an_energy_metric_is_small_and_its_filters_are_no_parameters() -> None:
+    net = EnergyMetric()
+    assert parameters(net) < 10_000
+    assert net.filters.shape == (8, 1, 3, 3)
+    torch.testing.assert_close(net.filters.abs().sum((1, 2, 3)), torch.full((8,), 2.0))
+
+
+def test_energies_do_not_change_with_brightness_and_shift_with_contrast() -> None:
+    torch.manual_seed(1)
+    net, frame = EnergyMetric(4), torch.rand(2, 1, 224, 224) * 0.5
+    size = net.energies(frame)[:, :8]
+    torch.testing.assert_close(net.energies(frame + 0.3)[:, :8], size, atol=1e-4, rtol=0)
+    torch.testing.assert_close(net.energies(frame * 2)[:, :8], size + math.log(2), atol=0.05, rtol=0)
+
+
+def test_an_energy_metric_answers_on_a_plain_frame() -> None:
+    net = EnergyMetric(4).eval()
+    score = net(torch.zeros(1, 1, 224, 224))
+    assert score.isfinite().all()
+    score.sum().backward()
+    assert all(values.grad is None or values.grad.isfinite().all() for values in net.parameters())
+
+
+def test_an_energy_metric_scores_a_frame_alone_as_in_a_batch() -> None:
+    net, frames = EnergyMetric(4).eval(), torch.rand(3, 1, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(net(frames), torch.cat([net(frame[None]) for frame in frames]))
+
+
+def test_an_energy_metric_becomes_an_allowed_file_that_equals_it() -> None:
+    torch.manual_seed(1)
+    net = EnergyMetric(8)
+    data = to_onnx(net, "nr")
+    check_graph(data, name="energies.onnx")
+    compare(net, data, "nr", name="energies.onnx")
+
+
+def test_the_design_in_the_parameters_decides_the_metric(make_params: Callable[..., Params]) -> None:
+    params = make_params(models=["nr_metric_v2"], nr_metric_v2__net__width=8)
+    net = build(params.model("nr_metric_v2"))
+    assert isinstance(net, EnergyMetric)
+    assert parameters(net) == parameters(EnergyMetric(8))

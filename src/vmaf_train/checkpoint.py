@@ -11,7 +11,7 @@ import torch
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_bytes
-from vmaf_train.nets import LearnedFilter, NrMetric, build
+from vmaf_train.nets import LearnedFilter, Metric, build
 from vmaf_train.params import FilterModel, NrModel
 
 
@@ -35,7 +35,7 @@ def save_checkpoint(path: Path, section: NrModel | FilterModel, weights: dict[st
     write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, section: NrModel | FilterModel) -> NrMetric | LearnedFilter:
+def load_checkpoint(path: Path, section: NrModel | FilterModel) -> Metric | LearnedFilter:
     """The trained network of a checkpoint, on the CPU and in evaluation mode.
 
     Raises:

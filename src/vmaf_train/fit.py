@@ -31,7 +31,7 @@ from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
 from vmaf_train.errors import UserError
 from vmaf_train.layout import Layout
 from vmaf_train.lit import FilterTraining, NrTraining, Training
-from vmaf_train.nets import NrMetric, build
+from vmaf_train.nets import Metric, build
 from vmaf_train.params import FilterRecipe, Params, Recipe
 
 VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
@@ -67,7 +67,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
     with _settings(params.seed), tempfile.TemporaryDirectory() as scratch:
         data = _Data(layout, recipe, params.seed)
         net = build(section)
-        if isinstance(net, NrMetric) and isinstance(data.train, FrameMOSDataset):
+        if isinstance(net, Metric) and isinstance(data.train, FrameMOSDataset):
             net.start_at(float(data.train.mos.mean()))
         precision = choose_precision(params.train.precision, section.kind)
         best = _KeepBest(recipe.patience)

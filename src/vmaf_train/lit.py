@@ -13,7 +13,7 @@ from torch.nn import functional as fn
 
 from vmaf_train.batches import PairBatch, ScoredBatch
 from vmaf_train.errors import UserError
-from vmaf_train.nets import LearnedFilter, NrMetric
+from vmaf_train.nets import LearnedFilter, Metric
 from vmaf_train.params import Recipe
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -24,7 +24,7 @@ class Training(LightningModule):
 
     monitor: str  # the figure whose lowest value marks the best checkpoint
 
-    def __init__(self, net: NrMetric | LearnedFilter, recipe: Recipe, *, lr: float, steps: int) -> None:
+    def __init__(self, net: Metric | LearnedFilter, recipe: Recipe, *, lr: float, steps: int) -> None:
         super().__init__()
         self.net = to_channels_last(net)
         self.recipe = recipe

@@ -7,15 +7,31 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as fn
 
 from vmaf_train.params import FilterModel, NrModel
 
 MID_SCORE = 3.0
+ENERGY_SCALES = 3
+ENERGY_CELL = 16  # pixels of the frame
+ENERGY_HIDDEN = 24
+FAINT = 1 / 510  # half a code value: what rounding to 8 bits hides
 DETAIL_GAIN = 5.0
 
 
-class NrMetric(nn.Module):
-    """One distorted luma frame to a mean opinion score.
+class Metric(nn.Module):
+    """One distorted luma frame to a mean opinion score; `head` is the last linear layer."""
+
+    head: nn.Linear
+
+    def start_at(self, score: float) -> None:
+        """Set the head's bias, so that an untrained network answers about `score`."""
+        with torch.no_grad():
+            self.head.bias.fill_(score)
+
+
+class NrMetric(Metric):
+    """The published metric: a small convolutional network.
 
     A 3x3 stem of stride 2 and five depthwise-separable blocks (1/32 of the resolution, `8 * width`
     channels), global average pooling, one linear layer. `width` 16 has 19.1 K parameters.
@@ -36,14 +52,83 @@ class NrMetric(nn.Module):
         self.head = nn.Linear(8 * w, 1)
         self.start_at(MID_SCORE)
 
-    def start_at(self, score: float) -> None:
-        """Set the head's bias, so that an untrained network answers about `score`."""
-        with torch.no_grad():
-            self.head.bias.fill_(score)
-
     def forward(self, frame: Tensor) -> Tensor:
         """Map luma (N, 1, H, W) in 0..1 to scores (N,); the registered graph fixes H = W = 224."""
         return cast(Tensor, self.head(self.pool(self.features(frame)).flatten(1))).squeeze(1)
+
+
+class EnergyMetric(Metric):
+    """A metric that looks at the energies of fixed derivative filters only, never at luma itself.
+
+    At the frame's size, a half and a quarter of it: in each of 14x14 cells the logarithm of the mean
+    absolute response of eight 3x3 filters, and how much the root mean square exceeds it (how sparse the
+    response is). Contrast becomes a sum there, and blur, noise and lost texture become differences between
+    scales and filters. Two 1x1 layers of `width` channels combine them, and the mean and the standard
+    deviation over the cells go through a layer of 24 to the score. Statistics of derivatives tell damage
+    whatever the content: BRISQUE (Mittal, Moorthy & Bovik, TIP 2012), GM-LOG (Xue et al., TIP 2014).
+    """
+
+    filters: Tensor
+
+    def __init__(self, width: int = 32, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.register_buffer("filters", derivative_filters())
+        measured = 2 * len(self.filters) * ENERGY_SCALES
+        self.even = nn.BatchNorm2d(measured, affine=False)
+        self.mix = nn.Sequential(_conv_bn(measured, width, kernel=1), _conv_bn(width, width, kernel=1))
+        pooled = 2 * (width + measured)
+        self.even_pooled = nn.BatchNorm1d(pooled, affine=False)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(pooled, ENERGY_HIDDEN)
+        self.head = nn.Linear(ENERGY_HIDDEN, 1)
+        self.start_at(MID_SCORE)
+
+    def energies(self, frame: Tensor) -> Tensor:
+        """Luma (N, 1, H, W) in 0..1 to logarithms (N, 48, H/16, W/16)."""
+        found = []
+        for scale in range(ENERGY_SCALES):
+            response = fn.conv2d(_with_border(frame), self.filters)
+            cell = ENERGY_CELL >> scale
+            size = torch.log(fn.avg_pool2d(response.abs(), cell) + FAINT)
+            power = torch.log(fn.avg_pool2d(response * response, cell) + FAINT**2)
+            found += [size, 0.5 * power - size]
+            frame = fn.avg_pool2d(frame, 2)
+        return torch.cat(found, 1)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """Map luma (N, 1, H, W) in 0..1 to scores (N,); the registered graph fixes H = W = 224."""
+        # the square of a faint response is too small for half precision
+        with torch.autocast(frame.device.type, enabled=False):
+            energies = self.even(self.energies(frame.float()))
+            pooled = torch.cat([_mean_and_spread(self.mix(energies)), _mean_and_spread(energies)], 1)
+            hidden = fn.relu(self.hidden(self.dropout(self.even_pooled(pooled))))
+            return cast(Tensor, self.head(hidden)).squeeze(1)
+
+
+def derivative_filters() -> Tensor:
+    """First and second differences across, down, and mixed: (8, 1, 3, 3), absolute weights sum to 2."""
+    difference, centred, second = [0.0, -1.0, 1.0], [-1.0, 0.0, 1.0], [1.0, -2.0, 1.0]
+    one = [0.0, 1.0, 0.0]
+    pairs = [
+        (one, difference), (difference, one), (one, second), (second, one),
+        (difference, difference), (second, second), (one, centred), (centred, one),
+    ]  # fmt: skip
+    bank = torch.stack([torch.outer(torch.tensor(down), torch.tensor(across)) for down, across in pairs])
+    return (2 * bank / bank.abs().sum((1, 2), keepdim=True))[:, None]
+
+
+def _with_border(frame: Tensor) -> Tensor:
+    """Repeat the outermost pixels once on each side; `pad` would export with shapes computed at run time."""
+    frame = torch.cat([frame[:, :, :1], frame, frame[:, :, -1:]], 2)
+    return torch.cat([frame[..., :1], frame, frame[..., -1:]], 3)
+
+
+def _mean_and_spread(maps: Tensor) -> Tensor:
+    """Mean and standard deviation over the positions of (N, C, H, W): (N, 2 C)."""
+    mean = maps.mean((2, 3), keepdim=True)
+    # a square root is too steep at zero
+    spread = ((maps - mean).square().mean((2, 3)) + 1e-3).sqrt()
+    return torch.cat([mean.flatten(1), spread], 1)
 
 
 class LearnedFilter(nn.Module):
@@ -130,8 +215,10 @@ def _separable(inputs: int, outputs: int, *, stride: int) -> nn.Module:
     return nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=_conv_bn(inputs, outputs, kernel=1)))
 
 
-def build(section: NrModel | FilterModel) -> NrMetric | LearnedFilter:
+def build(section: NrModel | FilterModel) -> Metric | LearnedFilter:
     """The untrained network of a model's section of params.yaml."""
     if isinstance(section, NrModel):
-        return NrMetric(width=section.net.width)
+        if section.net.design == "energies":
+            return EnergyMetric(section.net.width)
+        return NrMetric(section.net.width)
     return LearnedFilter(section.net.channels, section.net.blocks, section.net.stride)

@@ -151,8 +151,9 @@ class FilterRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class NrNet:
-    """Size of a no-reference network."""
+    """Design and size of a no-reference network."""
 
+    design: Literal["convolutional", "energies"]
     width: int
 
 
