@@ -23,6 +23,7 @@ from vmaf_train.load import make_session
 from vmaf_train.params_reader import read_params
 
 ROUNDS = 15
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def smallest(sessions: list[object], frame: object) -> list[float]:
@@ -36,9 +37,14 @@ def smallest(sessions: list[object], frame: object) -> list[float]:
     return best
 
 
-def main(models: list[str] = [], size: str = "1920x1080", threads: int = 2) -> None:  # noqa: B006
+def main(
+    models: list[str] = [],  # noqa: B006
+    size: str = "1920x1080",
+    threads: int = 2,
+    root: Path = ROOT,
+) -> None:
     """Time the models of params.yaml, or those named."""
-    layout = Layout(Path(__file__).resolve().parents[1])
+    layout = Layout(root)
     params = read_params(layout.params)
     width, height = (int(side) for side in size.split("x"))
     rows = []
