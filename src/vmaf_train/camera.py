@@ -71,9 +71,9 @@ def published(clip: Frames, rng: np.random.Generator) -> Frames:
     compressed: so that neither sharpness nor grain alone tells the score.
     """
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.65:
         clip = _enlarged(clip, rng)
-    elif kind < 0.75:
+    elif kind < 0.8:
         clip = _each(clip, ImageFilter.GaussianBlur(float(rng.uniform(0.4, 1.6))))
     if rng.random() < 0.25:
         amount = int(rng.integers(40, 140))
@@ -87,8 +87,8 @@ def published(clip: Frames, rng: np.random.Generator) -> Frames:
 
 def _enlarged(clip: Frames, rng: np.random.Generator) -> Frames:
     height, width = clip.shape[1:]
-    across = float(np.exp(rng.uniform(0.1, 0.95)))
-    down = across if rng.random() < 0.5 else float(np.exp(rng.uniform(0.0, 0.95)))
+    across = float(np.exp(rng.uniform(0.1, 1.1)))
+    down = across if rng.random() < 0.5 else float(np.exp(rng.uniform(0.0, 1.1)))
     small = (max(1, int(width / across)), max(1, int(height / down)))
     bicubic = Image.Resampling.BICUBIC
     back = bicubic if rng.random() < 0.5 else Image.Resampling.LANCZOS
