@@ -74,6 +74,22 @@ def test_the_checkpoint_is_the_best_one_and_gives_its_figure_again(
     assert float(again) == pytest.approx(fitted.value, rel=1e-4)
 
 
+def test_a_filter_takes_max_steps_times_its_scale_on_the_pairs_that_it_names(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    changes = {f"{FILTER}__capped__steps_scale": 1.5, f"{FILTER}__capped__ema_decay": 0.0}
+    degraded, mixed = (
+        fit(
+            FILTER,
+            make_params(max_steps=4, **SMALL, **changes, **{f"{FILTER}__capped__pairs": pairs}),
+            frames,
+        )
+        for pairs in ("degraded", "mixed")
+    )
+    assert degraded.steps == mixed.steps == 6
+    assert degraded.value != mixed.value
+
+
 def test_training_lowers_the_loss(frames: Layout, make_params: MakeParams) -> None:
     rows = curves_of(frames, make_params, FILTER, max_steps=60)
     losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
