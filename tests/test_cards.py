@@ -18,7 +18,15 @@ FACTS = GraphFacts(
     parameters=18561,
     bytes=84277,
 )
-VALUES = {"n": 12, "mse": 0.51234, "srocc": None, "mean_predictor_mse": 1.25}
+VALUES = {
+    "n": 12,
+    "mse": 0.51234,
+    "rmse": 0.71578,
+    "plcc": 0.8,
+    "srocc": None,
+    "krocc": 0.6,
+    "mean_predictor_mse": 1.25,
+}
 
 
 def sidecar(**changes: object) -> Sidecar:
@@ -50,12 +58,17 @@ def text(**changes: object) -> str:
 
 
 def test_a_metric_stands_beside_its_baseline() -> None:
-    table = metric_table([sidecar()])
-    assert "| nr_metric_v1 | test | 12 | MSE | 0.5123 | 1.25 (mean of the training MOS) |" in table
+    row = "| nr_metric_v1 | test | 12 | 0.5123 (1.25) | 0.7158 | 0.8 | undefined | 0.6 |"
+    assert row in metric_table([sidecar()])
 
 
-def test_an_undefined_correlation_is_called_so() -> None:
-    assert "| SROCC | undefined |" in metric_table([sidecar()])
+def test_a_filter_has_a_row_for_the_damage_of_encoders() -> None:
+    values = dict.fromkeys(("l1", "psnr", "ssim"), 0.01)
+    values |= {f"do_nothing_{key}": 0.02 for key in values} | {"n": 7}
+    filtered = sidecar(name="f", kind=Kind.FILTER, metrics={"val": values, "test_coded": values})
+    table = metric_table([sidecar(), filtered])
+    assert "| f | val | 7 | 0.01 (0.02) | 0.01 (0.02) | 0.01 (0.02) |" in table
+    assert "| f | test, encoders' damage | 7 |" in table
 
 
 @pytest.mark.parametrize("kind", ["vmaf-proxy", "human-mos"])

@@ -27,48 +27,51 @@ LIMITS = {
         "Luma only: colour faults do not count.",
     ),
     Kind.FILTER: (
-        "Trained on one degradation (a Gaussian blur, then JPEG); other damage is removed less, or not.",
+        "It removes the damage that it was trained on; other damage is removed less, or not.",
         "Each frame on its own: nothing holds the result steady over time.",
         "Luma only; chroma passes through unless asked for.",
     ),
 }
-PROXY_LIMIT = "Trained with proxy labels: check it on your own footage before you rely on it."
-NAMES = {
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "plcc": "PLCC",
-    "srocc": "SROCC",
-    "krocc": "KROCC",
-    "l1": "L1",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
+PICTURES = {
+    Kind.NR: {"predicted_mos.png": "Predicted against true MOS"},
+    Kind.FILTER: {
+        "filtered.png": "Degraded, filtered and clean luma of rendered stills",
+        "coded.png": "The same for the damage of encoders",
+    },
 }
-BASELINES = {"mean_predictor_": "mean of the training MOS", "do_nothing_": "doing nothing"}
-
-
-def metric_rows(sidecar: Sidecar) -> list[tuple[str, str, int, str, str, str]]:
-    """Rows (model, split, n, metric, value, baseline) of one model's metrics."""
-    rows = []
-    for split in ("val", "test"):
-        values: Mapping[str, Any] = sidecar.metrics[split]
-        for key, label in NAMES.items():
-            if key not in values:
-                continue
-            baseline = "–"
-            for prefix, what in BASELINES.items():
-                if prefix + key in values:
-                    baseline = f"{_number(values[prefix + key])} ({what})"
-            value = "undefined" if values[key] is None else _number(values[key])
-            rows.append((sidecar.name, split, values["n"], label, value, baseline))
-    return rows
+PROXY_LIMIT = "Trained with proxy labels: check it on your own footage before you rely on it."
+SPLITS = {"val": "val", "test": "test", "test_coded": "test, encoders' damage"}
 
 
 def metric_table(sidecars: Iterable[Sidecar]) -> str:
-    """The README's Markdown table: every model, every metric, its baseline beside it."""
-    lines = ["| model | split | n | metric | value | baseline |", "| --- | --- | ---: | --- | ---: | --- |"]
-    for sidecar in sidecars:
-        lines += [f"| {' | '.join(map(str, row))} |" for row in metric_rows(sidecar)]
-    return "\n".join(lines) + "\n"
+    """The README's Markdown tables: every model on val and test, each figure with its baseline."""
+    listed = list(sidecars)
+    tables = []
+    for kind, header, row in (
+        (Kind.NR, "| model | split | n | MSE (training mean) | RMSE | PLCC | SROCC | KROCC |", _score_row),
+        (Kind.FILTER, "| model | split | n | L1 (doing nothing) | PSNR, dB | SSIM |", _filter_row),
+    ):
+        rows = [
+            f"| {sidecar.name} | {label} | {sidecar.metrics[split]['n']} | {row(sidecar.metrics[split])} |"
+            for sidecar in listed
+            if sidecar.kind is kind
+            for split, label in SPLITS.items()
+            if split in sidecar.metrics
+        ]
+        if rows:
+            columns = header.count("|") - 1
+            tables.append("\n".join([header, "| --- | --- " + "| ---: " * (columns - 2) + "|", *rows]))
+    return "\n\n".join(tables) + "\n"
+
+
+def _score_row(values: Mapping[str, Any]) -> str:
+    mse = f"{_number(values['mse'])} ({_number(values['mean_predictor_mse'])})"
+    return " | ".join([mse, *(_number(values[key]) for key in ("rmse", "plcc", "srocc", "krocc"))])
+
+
+def _filter_row(values: Mapping[str, Any]) -> str:
+    keys = ("l1", "psnr", "ssim")
+    return " | ".join(f"{_number(values[key])} ({_number(values[f'do_nothing_{key}'])})" for key in keys)
 
 
 def corpus_line(sidecar: Sidecar) -> str:
@@ -132,12 +135,8 @@ def card(
     corpus = [corpus_line(sidecar), LABELS[sidecar.label_kind], citation]
     parts += ["## Corpus and labels", "\n\n".join(line for line in corpus if line)]
     parts += ["## Metrics", metric_table([sidecar]).rstrip(), "## Pictures"]
-    picture, caption = (
-        ("predicted_mos.png", "Predicted against true MOS")
-        if kind is Kind.NR
-        else ("filtered.png", "Degraded, filtered and clean luma of rendered stills")
-    )
-    parts.append(f"![{caption}](../../metrics/plots/{name}/{picture})")
+    for picture, caption in PICTURES[kind].items():
+        parts.append(f"![{caption}](../../metrics/plots/{name}/{picture})")
     parts.append("Learning curves: `dvc plots show`.")
     if measured.strip():
         parts += ["## Measured", measured.strip()]
@@ -150,5 +149,5 @@ def _span(span: tuple[float, float]) -> str:
     return f"{span[0]:g}..{span[1]:g}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"

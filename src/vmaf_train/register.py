@@ -14,7 +14,7 @@ from vmaf_train.files import json_text, made_by, read_json, replacing, sha256_by
 from vmaf_train.graph import GraphFacts, check_graph, macs
 from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
-from vmaf_train.params import Params
+from vmaf_train.params import FilterRecipe, NrModel, Params
 from vmaf_train.registry import (
     NAME,
     Entry,
@@ -34,9 +34,13 @@ if TYPE_CHECKING:
 
 LICENCE = "BSD-2-Clause-Patent"
 LIBRARIES = ("lightning", "numpy", "onnx", "onnxruntime", "torch")
+SCORE = "No-reference quality: one distorted luma frame to a mean opinion score on 1..5, by "
+FILTER = "Luma filter: degraded luma to clean luma, of any height and width; trained on "
 DESCRIPTIONS = {
-    Kind.NR: "No-reference quality: one distorted luma frame to a mean opinion score on 1..5.",
-    Kind.FILTER: "Luma filter: degraded luma to clean luma, of any height and width.",
+    "convolutional": SCORE + "a small convolutional network (the published design).",
+    "energies": SCORE + "a small network over the energies of derivative filters.",
+    "degraded": FILTER + "a Gaussian blur followed by JPEG (the published pairs).",
+    "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1 and VP9.",
 }
 # frame sizes at which a card states the work, height then width
 CARD_SIZES = {"540p": (540, 960), "1080p": (1080, 1920)}
@@ -113,7 +117,7 @@ def _build(
         input_name=facts.input.name,
         output_name=facts.output.name,
         onnx_opset=facts.opset,
-        description=DESCRIPTIONS[kind],
+        description=_description(params, model),
         input_shape=facts.input.shape,
         output_shape=facts.output.shape,
         output_range=(1, 5) if is_nr else (0, 1),
@@ -123,12 +127,21 @@ def _build(
         corpus=corpus["corpus"],
         label_kind=corpus["label_kind"],
         split_counts={name: counts[name] for name in SPLITS},
-        metrics={name: metrics[name] for name in ("val", "test")},
+        metrics={name: value for name, value in metrics.items() if isinstance(value, dict)},
         provenance={"params": _params_sha256(params, model), **made_from, "versions": _versions()},
         licence=LICENCE,
         quant_mode="static_qdq" if report["ships"] else None,
     )
     return _Built(sidecar, facts, data, report)
+
+
+def _description(params: Params, model: str) -> str:
+    section, recipe = params.model(model), params.recipe(model)
+    if isinstance(section, NrModel):
+        return DESCRIPTIONS[section.net.design]
+    return DESCRIPTIONS[
+        "mixed" if isinstance(recipe, FilterRecipe) and recipe.pairs == "mixed" else "degraded"
+    ]
 
 
 def _entry(one: _Built, params: Params, layout: Layout) -> Entry:
