@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -162,12 +162,33 @@ class LearnedFilter(nn.Module):
         """As `forward` without the clamp, whose gradient is zero outside 0..1."""
         change = cast(Tensor, self.exit(self.blocks(self.entry(degraded))))
         if self.stride > 1:
-            change = interleave(change, self.stride)[:, :, : degraded.shape[2], : degraded.shape[3]]
+            change = cast(Any, _Crop).apply(interleave(change, self.stride), degraded)
         return degraded + change
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Map luma (N, 1, H, W) in 0..1 to luma of the same shape and range."""
         return self.unclamped(degraded).clamp(0, 1)
+
+
+class _Crop(torch.autograd.Function):
+    """Cut `picture` to the height and width of `like`; one Slice in ONNX, where indexing gives two."""
+
+    @staticmethod
+    def forward(context: Any, picture: Tensor, like: Tensor) -> Tensor:
+        context.missing = [0, picture.shape[3] - like.shape[3], 0, picture.shape[2] - like.shape[2]]
+        return picture[:, :, : like.shape[2], : like.shape[3]]
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return nn.functional.pad(gradient, context.missing), None
+
+    @staticmethod
+    def symbolic(graph: Any, picture: Any, like: Any) -> Any:
+        def constant(*values: int) -> Any:
+            return graph.op("Constant", value_t=torch.tensor(values))
+
+        ends = graph.op("Slice", graph.op("Shape", like), constant(2), constant(4))
+        return graph.op("Slice", picture, constant(0, 0), ends, constant(2, 3))
 
 
 def interleave(squares: Tensor, stride: int) -> Tensor:
