@@ -16,6 +16,8 @@ from vmaf_train.luma import to_unit
 # planar formats of 8 to 16 bits whose first plane is luma and nothing else
 PLANAR = re.compile(r"(?:yuvj?4[1-4][0-4]p|yuva4[2-4][0-4]p|gray)(9|10|12|14|16)?(?:le)?")
 
+ROWS = 32  # converted at once
+
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -46,8 +48,14 @@ def filter_plane(plane: NDArray[Any], bits: int, run: Run) -> None:
     """
     top = np.float32(2**bits - 1)
     filtered = run(to_unit(plane, bits)[None, None])[0, 0]
-    # fmax takes the number where the other is none
-    codes = np.fmin(np.fmax(filtered, np.float32(0)), np.float32(1))
-    codes *= top
-    np.rint(codes, out=codes)
-    np.copyto(plane, codes, casting="unsafe")
+    # a few rows at a time: fresh memory for whole planes costs more than the arithmetic
+    rows = np.empty((ROWS, plane.shape[1]), np.float32)
+    for start in range(0, len(plane), ROWS):
+        part = filtered[start : start + ROWS]
+        codes = rows[: len(part)]
+        # fmax takes the number where the other is none
+        np.fmax(part, np.float32(0), out=codes)
+        np.fmin(codes, np.float32(1), out=codes)
+        codes *= top
+        np.rint(codes, out=codes)
+        np.copyto(plane[start : start + ROWS], codes, casting="unsafe")
