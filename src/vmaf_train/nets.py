@@ -144,7 +144,7 @@ class LearnedFilter(nn.Module):
     def __init__(self, channels: int = 16, blocks: int = 4, stride: int = 1) -> None:
         super().__init__()
         # an odd kernel with "same" padding gives ceil(H / stride) rows for every H
-        kernel = 3 if stride == 1 else 2 * stride + 1
+        kernel = 3 if stride == 1 else 2 * stride - 1
         self.stride = stride
         self.entry = nn.Conv2d(1, channels, kernel, stride=stride, padding=kernel // 2)
         block = _Residual if stride == 1 else _LightResidual
