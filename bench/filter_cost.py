@@ -102,10 +102,11 @@ def main(
     model: str = "learned_filter_v2",
     frames: int = 48,
     rounds: int = 2,
+    threads: Annotated[int, typer.Option(help="Of the model; 0: one a core.")] = 0,
     unverified: bool = False,
 ) -> None:
     """Time each encoder with and without the filter."""
-    loaded = load_model(model, unverified=unverified)
+    loaded = load_model(model, unverified=unverified, threads=threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = clip or make_clip(folder / "test.mp4", 1920, 1080, frames, crf=10)
@@ -117,7 +118,9 @@ def main(
             alone.time(lambda: filter_alone(decoded, loaded))
         decoded.clear()
         rows = [row(raw, loaded, encoder, rounds, count) for encoder in ENCODERS]
-    print(f"{machine()}\n{loaded.id}, {count} frames of 1920x1080, ms a frame, best of {rounds}")
+    print(
+        f"{machine()}\n{loaded.id}, {count} frames of 1920x1080, ms a frame, best of {rounds}, model threads {threads}"
+    )
     print(
         f"the filter alone: {alone.wall / count * 1e3:.1f} ms a frame, "
         f"{alone.processor / count * 1e3:.1f} ms of processor time\n"
