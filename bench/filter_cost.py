@@ -118,9 +118,8 @@ def main(
             alone.time(lambda: filter_alone(decoded, loaded))
         decoded.clear()
         rows = [row(raw, loaded, encoder, rounds, count) for encoder in ENCODERS]
-    print(
-        f"{machine()}\n{loaded.id}, {count} frames of 1920x1080, ms a frame, best of {rounds}, model threads {threads}"
-    )
+    print(machine())
+    print(f"{loaded.id} ({threads} threads), {count} frames of 1920x1080, ms a frame, best of {rounds}")
     print(
         f"the filter alone: {alone.wall / count * 1e3:.1f} ms a frame, "
         f"{alone.processor / count * 1e3:.1f} ms of processor time\n"
