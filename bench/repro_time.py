@@ -1,6 +1,6 @@
 """Seconds of each stage of `dvc repro` in a clean clone with an empty cache.
 
-    python bench/repro_time.py [--repository FOLDER]
+    python bench/repro_time.py [--repository FOLDER] [--keep FOLDER]
 
 Clones the repository (default: this one) into a temporary folder, runs `dvc repro -f` there and prints a
 Markdown table. The README's table is such a run's.
@@ -8,6 +8,7 @@ Markdown table. The README's table is such a run's.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -18,17 +19,18 @@ import typer
 from machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
+UNBUFFERED = {**os.environ, "PYTHONUNBUFFERED": "1"}  # a line counts when it is written
 
 
-def main(repository: Path = ROOT) -> None:
-    """Print the seconds of each stage of `dvc repro` in a clean clone."""
+def main(repository: Path = ROOT, keep: Path | None = None) -> None:
+    """Print the seconds of each stage of `dvc repro` in a clean clone; `keep` is where to leave the clone."""
     with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder) / "clone"
+        clone = keep or Path(folder) / "clone"
         subprocess.run(["git", "clone", "-q", str(repository), str(clone)], check=True)
         started = time.monotonic()
         marks = [("", started)]
         with subprocess.Popen(
-            ["dvc", "repro", "-f"], cwd=clone, stdout=subprocess.PIPE, text=True
+            ["dvc", "repro", "-f"], cwd=clone, stdout=subprocess.PIPE, text=True, env=UNBUFFERED
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
