@@ -31,6 +31,7 @@ StartFit = Callable[..., subprocess.Popen[str]]
 # small enough for a test: 3 batches an epoch, 32-pixel crops
 SMALL = {
     f"{NR}__net__width": 4, f"{NR}__capped__batch_size": 4,
+    f"{NR}__capped__crop": 48, f"{NR}__capped__steps_scale": 1.0,
     f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
     f"{FILTER}__capped__batch_size": 4, f"{FILTER}__capped__crop": 32,
 }  # fmt: skip
@@ -137,7 +138,7 @@ def test_the_reference_recipe_validates_each_epoch_and_stops_without_improvement
 
 
 def test_ranking_inside_scenes_and_averaging_train_too(frames: Layout, make_params: MakeParams) -> None:
-    changes = {f"{NR}__capped__rank_weight": 0.5, f"{NR}__capped__ema_decay": 0.9, f"{NR}__capped__crop": 48}
+    changes = {f"{NR}__capped__rank_weight": 0.5, f"{NR}__capped__ema_decay": 0.9}
     fitted = fit(NR, make_params(max_steps=6, **SMALL, **changes), frames)
     net = load_checkpoint(frames.checkpoint(NR), make_params(**SMALL).model(NR))
     assert fitted.steps == 6

@@ -13,7 +13,7 @@ from vmaf_train.params import Recipe
 
 RECIPE = Recipe(
     lr_scale=0.5, schedule="cosine", weight_decay=0.01, batch_size=4, epochs=1, patience=0, crop=0,
-    gradient_clip=0.0, rank_weight=0.0, ema_decay=0.0, min_mos=1.0,
+    gradient_clip=0.0, rank_weight=0.0, ema_decay=0.0, min_mos=1.0, steps_scale=1.0,
 )  # fmt: skip
 
 

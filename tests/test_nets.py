@@ -122,3 +122,8 @@ def test_the_design_in_the_parameters_decides_the_metric(make_params: Callable[.
     net = build(params.model("nr_metric_v2"))
     assert isinstance(net, EnergyMetric)
     assert parameters(net) == parameters(EnergyMetric(8))
+
+
+def test_the_stem_of_the_published_metric_starts_blind_to_brightness() -> None:
+    stem = next(NrMetric().features.parameters())
+    torch.testing.assert_close(stem.mean((1, 2, 3)), torch.zeros(len(stem)), atol=1e-7, rtol=0)

@@ -167,9 +167,8 @@ def choose_precision(wanted: str, kind: str) -> str:
 
 
 def step_limit(params: Params, recipe: Recipe) -> int:
-    """The steps of a capped run: `max_steps`, times a filter's `steps_scale`."""
-    scale = recipe.steps_scale if isinstance(recipe, FilterRecipe) else 1.0
-    return max(1, round(params.max_steps * scale))
+    """The steps of a capped run: `max_steps` times the recipe's `steps_scale`."""
+    return max(1, round(params.max_steps * recipe.steps_scale))
 
 
 def _trainer(

@@ -48,6 +48,10 @@ class NrMetric(Metric):
             _separable(4 * w, 4 * w, stride=1),
             _separable(4 * w, 8 * w, stride=2),
         )
+        with torch.no_grad():
+            # brightness is no quality: the stem's kernels start without a mean
+            stem = next(self.features.parameters())
+            stem.sub_(stem.mean((1, 2, 3), keepdim=True))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(8 * w, 1)
         self.start_at(MID_SCORE)

@@ -122,7 +122,10 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one model is trained; `lr_scale` multiplies the root `lr`, clips below `min_mos` are left out."""
+    """How one model is trained; clips below `min_mos` are left out.
+
+    `lr_scale` multiplies the root `lr`, and `steps_scale` the root `max_steps`: small steps come cheaper.
+    """
 
     lr_scale: float
     schedule: Literal["constant", "cosine"]
@@ -135,18 +138,14 @@ class Recipe:
     rank_weight: float
     ema_decay: float
     min_mos: float
+    steps_scale: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterRecipe(Recipe):
-    """How a filter is trained.
-
-    `pairs`: on blur and JPEG, or also on the damage of real encoders. `steps_scale` multiplies the root
-    `max_steps`: a small network takes many small steps in the time of a large one's few.
-    """
+    """How a filter is trained: `pairs` of blur and JPEG, or also with the damage of real encoders."""
 
     pairs: Literal["degraded", "mixed"]
-    steps_scale: float
 
 
 @dataclass(frozen=True, kw_only=True)

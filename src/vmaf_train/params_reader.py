@@ -150,7 +150,7 @@ def _section(cls: type[T], raw: Any, where: str, source: str) -> T:
     names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
     for key in given:
         if key not in names:
-            raise UserError(f"{source}: unknown key {where}.{key}; known here: {', '.join(names)}")
+            raise UserError(f"{source}: unknown key {f'{where}.{key}'!r}; known here: {', '.join(names)}")
     for name in names:
         if name not in given:
             raise UserError(f"{source}: {where}.{name} is missing; add it")

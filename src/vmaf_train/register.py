@@ -202,6 +202,6 @@ def _versions() -> dict[str, str]:
 
 
 def _frames_sha256(layout: Layout) -> str:
-    names = ("luma.npy", "degraded.npy", "mos.parquet", "pairs.parquet")
-    lines = [f"{sha256_file(made_by(layout.frames / name, 'frames'))}  {name}\n" for name in names]
+    made_by(layout.frames / "mos.parquet", "frames")
+    lines = [f"{sha256_file(path)}  {path.name}\n" for path in sorted(layout.frames.iterdir())]
     return sha256_bytes("".join(lines).encode())
