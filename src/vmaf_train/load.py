@@ -225,6 +225,8 @@ def make_session(data: bytes, *, name: str, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # threads that wait in a busy loop take the cores from the decoder and the encoder
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # frames of any size come: a plan of memory for each size would double what one 1080p frame takes
     options.enable_mem_pattern = False
     # the bytes were checked as ONNX, so they may run as nothing else
