@@ -59,6 +59,14 @@ def test_the_file_keeps_the_contract_with_libvmaf(model: str, trained: Params, l
     assert (facts.input.text, facts.output.text) == shapes[model]
 
 
+def test_a_strided_filter_declares_the_shape_of_its_input_as_its_output(
+    make_params: Callable[..., Params],
+) -> None:
+    net = build(make_params().model("learned_filter_v2"))
+    facts = check_graph(to_onnx(net, "filter"), name="strided")
+    assert facts.input.shape == facts.output.shape == ("batch", 1, "height", "width")
+
+
 def test_the_filter_runs_at_any_size_and_keeps_it(trained: Params, layout: Layout) -> None:
     export("learned_filter_v1", trained, layout)
     session = onnxruntime.InferenceSession(layout.onnx("learned_filter_v1").read_bytes())
