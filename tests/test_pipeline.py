@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from vmaf_train.files import sha256_file
+from vmaf_train.params_reader import read_params
 from vmaf_train.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,10 +24,11 @@ TINY = {
     "corpus.synthetic.width": 192,
     "corpus.synthetic.height": 128,
     "corpus.synthetic.frames": 3,
+    "frames.coded.encodes": 2,
     "split.test": 0.3,
     "split.val": 0.3,
 }
-MODELS = ("nr_metric_v1", "learned_filter_v1")
+MODELS = list(read_params(ROOT / "params.yaml").models)
 
 
 def run(folder: Path, *command: str, status: int = 0) -> str:
@@ -67,7 +69,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parent in parents:
             section = section[parent]
         section[last] = value
-    params["models"] = list(MODELS)
     with open(folder / "params.yaml", "w", encoding="utf-8") as stream:
         yaml.dump(params, stream)
     run(folder, "dvc", "repro")
@@ -102,7 +103,7 @@ def test_training_again_gives_the_same_bytes(clone: Path) -> None:
         "repro",
         "-f",
         "-s",
-        *(f"{stage}@{model}" for model in MODELS for stage in ("fit", "export")),
+        *(f"{stage}@{model}" for model in MODELS[:2] for stage in ("fit", "export")),
     )
     assert hashes(clone) == before
 
