@@ -2,13 +2,16 @@
 
     python bench/extract.py --clips 1200 --width 960 --height 540 --seconds 8
 
-Both ways read the same clips in one run; the clips are kept in `--work` for the next run. Four of about
-2 MB (as KoNViD-1k's) are encoded, the others are copies. The two ways take turns on equal shares of the
-clips, so that another load on the machine falls on both.
+All ways read the same clips in one run; the clips are kept in `--work` for the next run. Four of about
+2 MB (as KoNViD-1k's) are encoded, the others are copies. The ways take turns on equal shares of the
+clips, so that another load on the machine falls on all. The reference is measured with the `ffprobe` and
+`ffmpeg` of this system, where it has them, and with imageio-ffmpeg's binary, whose one static file starts
+several times faster than a distribution's build.
 """
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 import subprocess
@@ -17,7 +20,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import psutil
@@ -33,6 +36,8 @@ from vmaf_train.params_reader import read_params
 WORK = Path(tempfile.gettempdir()) / "vmaf-train-bench"
 
 DIFFERENT = 4
+DURATION = re.compile(r"[Dd]uration[:=] ?(\d+):(\d+):(\d+\.\d+)")
+STAGE = "frames stage"
 FRAMES = read_params(Path(__file__).resolve().parents[1] / "params.yaml").frames
 
 
@@ -59,19 +64,37 @@ def make_clips(folder: Path, count: int, width: int, height: int, seconds: int) 
     return clips
 
 
-def reference(clips: list[Path]) -> list[np.ndarray]:
+class Tools(NamedTuple):
+    """The programs of the reference way: the command that prints a clip's duration, and ffmpeg."""
+
+    name: str
+    probe: tuple[str, ...]
+    ffmpeg: str
+
+
+def reference_tools() -> list[Tools]:
+    """The tools of this system, where it has both, and imageio-ffmpeg's binary."""
+    ffprobe, ffmpeg = shutil.which("ffprobe"), shutil.which("ffmpeg")
+    # imageio-ffmpeg has no ffprobe: `ffmpeg -i` prints the duration, and does no more than ffprobe
+    tools = [Tools("bundled ffmpeg", (ffmpeg_exe(), "-hide_banner", "-i"), ffmpeg_exe())]
+    if ffprobe and ffmpeg:
+        probe = (ffprobe, "-v", "error", "-show_entries", "format=duration", "-sexagesimal")
+        tools.insert(0, Tools("system ffprobe and ffmpeg", probe, ffmpeg))
+    return tools
+
+
+def reference(clips: list[Path], tools: Tools) -> list[np.ndarray]:
     """One process to probe and one to grab the frame, clip by clip."""
     frames = []
     for clip in clips:
-        # imageio-ffmpeg has no ffprobe: `ffmpeg -i` prints the duration, and does no more than ffprobe
         said = subprocess.run(
-            [ffmpeg_exe(), "-hide_banner", "-i", str(clip)],
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        ).stderr  # fmt: skip
-        hours, minutes, seconds = said.split("Duration: ")[1].split(",")[0].split(":")
-        half = (int(hours) * 3600 + int(minutes) * 60 + float(seconds)) / 2
+            [*tools.probe, str(clip)], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        found = DURATION.search(said.stdout + said.stderr)
+        assert found, said.stderr
+        half = (int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])) / 2
         grab = ["-ss", f"{half}", "-i", str(clip), "-frames:v", "1", "-vf", "scale=224:224:flags=area"]
-        command = [ffmpeg_exe(), "-v", "error", *grab, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+        command = [tools.ffmpeg, "-v", "error", *grab, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
         raw = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
         frames.append(np.frombuffer(raw, np.uint8)[: 224 * 224].reshape(224, 224))
     return frames
@@ -129,46 +152,42 @@ def main(
 ) -> None:
     """Compare the `frames` stage with one probe and one ffmpeg process a clip, in turn."""
     paths = make_clips(work / f"{width}x{height}_{seconds}s", clips, width, height, seconds)
-    spent = {"reference": 0.0, "frames": 0.0}
-    peak = {"reference": 0.0, "frames": 0.0}
+    tools = reference_tools()
+    ways = [f"{one.name}, two processes a clip, in turn" for one in tools] + [STAGE]
+    spent, peak, cost = (dict.fromkeys(ways, 0.0) for _ in range(3))
     worst = 0
-    processor: list[float] = []
-    external = 0.0
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         for share in np.array_split(np.arange(clips), rounds):
             part = [paths[number] for number in share]
             results: dict[str, list[np.ndarray] | np.ndarray] = {}
-            for way in spent:
+            for way, tool in zip(ways, [*tools, None], strict=True):
                 meter = PeakMemory()
                 meter.start()
-                begin = time.perf_counter()
-                if way == "reference":
-                    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                    results[way] = reference(part)
-                    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                    external += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                else:
-                    results[way] = ours(part, workers, Path(scratch), processor)
+                processor: list[float] = []
+                begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                results[way] = (
+                    reference(part, tool) if tool else ours(part, workers, Path(scratch), processor)
+                )
                 spent[way] += time.perf_counter() - begin
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                cost[way] += used if tool else sum(processor)
                 meter.stop.set()
                 meter.join()
                 peak[way] = max(peak[way], meter.peak)
-            for one, other in zip(results["reference"], results["frames"], strict=True):
-                worst = max(worst, int(np.abs(one.astype(int) - other).max()))
+            for way in ways[:-1]:
+                for one, other in zip(results[way], results[STAGE], strict=True):
+                    worst = max(worst, int(np.abs(one.astype(int) - other).max()))
     rusage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(machine())
     print(f"clips: {clips} of {width}x{height}, {seconds} s, H.264, 30 frames/s")
-    print("| way | seconds | clips/s | processor ms a clip | peak memory (MiB, all processes) |")
-    print("| --- | --- | --- | --- | --- |")
-    cost = {"reference": external, "frames": sum(processor)}
-    for way, name in (
-        ("reference", "a probe and an ffmpeg process a clip, in turn"),
-        ("frames", "frames stage"),
-    ):
+    print("| way | seconds | clips/s | ratio | processor ms a clip | peak memory (MiB, all processes) |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for way in ways:
         rate, each = clips / spent[way], 1000 * cost[way] / clips
-        print(f"| {name} | {spent[way]:.1f} | {rate:.1f} | {each:.0f} | {peak[way]:.0f} |")
-    ratio = spent["reference"] / spent["frames"]
-    print(f"ratio {ratio:.2f}; largest difference of a pixel {worst}; peak of this process {rusage:.0f} MiB")
+        ratio = spent[way] / spent[STAGE]
+        print(f"| {way} | {spent[way]:.1f} | {rate:.1f} | {ratio:.2f} | {each:.0f} | {peak[way]:.0f} |")
+    print(f"largest difference of a pixel {worst}; peak of this process {rusage:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vmaf_train.ffmpeg import ffmpeg_exe
 
 WIDTH, HEIGHT, FPS, COUNT = 160, 96, 30, 45
+MIDDLE = 23  # of 45 frames: the first at or after 0.75 s
 BITS = 8  # of the number that a frame carries, as black and white blocks along its top
 SMALL_GROUPS = ["-g", "12", "-bf", "3"]
 X264 = ["-c:v", "libx264", "-preset", "veryfast", *SMALL_GROUPS]
@@ -58,3 +59,41 @@ def make_clip(
     source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}", "-r", str(FPS)]
     ffmpeg(*source, *before, "-i", "-", *(options or X264), path, data=raw)
     return path
+
+
+OPEN_GOP = "open-gop=1:bframes=3:b-pyramid=normal:keyint=12:min-keyint=12:scenecut=0"
+X265 = ["-c:v", "libx265", "-x265-params", "log-level=none:keyint=12:min-keyint=12:open-gop=1"]
+INTERLACED = ["-flags", "+ilme+ildct"]
+
+# name -> encoder options; each of these clips holds COUNT frames, of which MIDDLE is the middle one
+CLIPS: dict[str, list[str]] = {
+    "closed_gop.mp4": X264,
+    "open_gop.mp4": ["-c:v", "libx264", "-x264-params", OPEN_GOP],
+    "open_gop.mkv": ["-c:v", "libx264", "-x264-params", OPEN_GOP],
+    "open_gop.ts": ["-c:v", "libx264", "-x264-params", OPEN_GOP],
+    "hevc_open_gop.mp4": X265,
+    "intra_refresh.mp4": ["-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=12"],
+    "vp9.webm": ["-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline", "realtime", "-g", "12"],
+    "av1.mp4": ["-c:v", "libsvtav1", "-preset", "12", "-g", "12"],
+    "mpeg4.avi": ["-c:v", "mpeg4", "-bf", "2", "-g", "12"],
+    "mpeg2.mpg": ["-c:v", "mpeg2video", "-bf", "2", "-g", "12"],
+    "motion_jpeg.mp4": ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "2"],
+    "fragmented.mp4": [*X264, "-movflags", "frag_keyframe+empty_moov"],
+    "no_duration.mkv": [*X264, "-f", "matroska", "-live", "1"],
+    "no_times.h264": X264,
+    "interlaced.mp4": [*X264, *INTERLACED],
+    "interlaced.mpg": ["-c:v", "mpeg2video", "-bf", "2", "-g", "12", *INTERLACED],
+    "wide_pixels.mp4": [*X264, "-vf", "setsar=16/11"],
+    "h264_10_bits.mp4": [*X264, "-pix_fmt", "yuv420p10le"],
+    "hevc_12_bits.mp4": [*X265, "-pix_fmt", "yuv420p12le"],
+    "prores_422_10_bits.mov": ["-c:v", "prores_ks", "-pix_fmt", "yuv422p10le"],
+    "h264_444.mp4": [*X264, "-pix_fmt", "yuv444p"],
+    "packed_422.mov": ["-c:v", "rawvideo", "-pix_fmt", "uyvy422"],
+    "rgb.mkv": ["-c:v", "ffv1", "-pix_fmt", "bgr0"],
+}
+
+
+def known_clip(folder: Path, name: str) -> Path:
+    """The clip `name` of CLIPS, encoded once a folder."""
+    path = folder / name
+    return path if path.exists() else make_clip(path, *CLIPS[name])

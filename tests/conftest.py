@@ -43,3 +43,9 @@ def make_params(raw_params: Callable[..., dict[str, Any]]) -> Callable[..., Para
 def layout(tmp_path: Path) -> Layout:
     """An empty repository of one's own."""
     return Layout(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that keeps the clips of `known_clip` for the whole session."""
+    return tmp_path_factory.mktemp("known")

@@ -22,8 +22,8 @@ from vmaf_train.frames import frames
 from vmaf_train.layout import Layout
 from vmaf_train.luma import area_resize
 from vmaf_train.manifest import manifest
+from vmaf_train.middle import middle_luma
 from vmaf_train.params import Params
-from vmaf_train.video import middle_luma
 
 COUNT = 24
 SIZE = 64

@@ -20,8 +20,8 @@ from vmaf_train.files import replacing_folder
 from vmaf_train.layout import Layout
 from vmaf_train.luma import Plane, area_resize
 from vmaf_train.manifest import check_dropped, remove_leftovers
+from vmaf_train.middle import middle_luma
 from vmaf_train.params import Frames, Params
-from vmaf_train.video import middle_luma
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -75,38 +75,45 @@ def area_resize(luma: Plane, height: int, width: int) -> Plane:
     """
     if luma.ndim != 2 or min(*luma.shape, height, width) < 1:
         raise ValueError(f"cannot resize shape {luma.shape} to {(height, width)}: expected a plane (H, W)")
-    rows, row_divisor = _resample(luma, height)
-    both, column_divisor = _resample(np.ascontiguousarray(rows.T), width)
+    rows, row_divisor = _resample(luma, height, largest=255)
+    across = np.ascontiguousarray(rows.T)
+    both, column_divisor = _resample(across, width, largest=255 * row_divisor)
     divisor = row_divisor * column_divisor
     return np.ascontiguousarray(((both.T + divisor // 2) // divisor).astype(np.uint8))
 
 
-def _resample(values: npt.NDArray[np.integer], target: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Resample axis 0 of whole numbers (S, M): return (target, M) weighted sums and their divisor."""
+def _resample(
+    values: npt.NDArray[np.integer], target: int, largest: int
+) -> tuple[npt.NDArray[np.integer], int]:
+    """Resample axis 0 of whole numbers (S, M) up to `largest`: (target, M) weighted sums, their divisor."""
     source = values.shape[0]
+    # sums of 32 bits, where they are certain to hold, are four times as fast
+    kind = np.int32 if 2 * largest * (source + 2 * target) < 2**31 else np.int64
     if target >= source:
-        return _bilinear(values, target)
+        return _bilinear(values, target, kind)
     # edge i of the target lies at i * source / target: so many whole source pixels and `part` / target
     whole, part = np.divmod(np.arange(target + 1, dtype=np.int64) * source, target)
     counts = np.diff(whole)
-    sums = values[whole[:-1]].astype(np.int64)
+    sums = values[whole[:-1]].astype(kind)
     for offset in range(1, int(counts.max())):
         # a few adds of many rows: ten times as fast as np.add.reduceat
         longer = np.flatnonzero(counts > offset)
         sums[longer] += values[whole[longer] + offset]
     sums *= target
-    at_edge = values[np.minimum(whole, source - 1)].astype(np.int64) * part[:, None]
+    at_edge = values[np.minimum(whole, source - 1)].astype(kind) * part[:, None].astype(kind)
     return sums - at_edge[:-1] + at_edge[1:], source
 
 
-def _bilinear(values: npt.NDArray[np.integer], target: int) -> tuple[npt.NDArray[np.int64], int]:
+def _bilinear(
+    values: npt.NDArray[np.integer], target: int, kind: npt.DTypeLike = np.int64
+) -> tuple[npt.NDArray[np.integer], int]:
     source = values.shape[0]
     # the centre of target pixel i lies at ((2i + 1) * source / target - 1) / 2 source pixels
     centres = (2 * np.arange(target, dtype=np.int64) + 1) * source - target
     left, part = np.divmod(centres, 2 * target)
-    part = part[:, None]
-    low = values[np.clip(left, 0, source - 1)].astype(np.int64)
-    high = values[np.clip(left + 1, 0, source - 1)].astype(np.int64)
+    part = part[:, None].astype(kind)
+    low = values[np.clip(left, 0, source - 1)].astype(kind)
+    high = values[np.clip(left + 1, 0, source - 1)].astype(kind)
     return low * (2 * target - part) + high * part, 2 * target
 
 

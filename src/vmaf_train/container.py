@@ -1,0 +1,123 @@
+"""Open a clip in this process, and what its header and its packets say of its pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.logging
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from vmaf_train.errors import UserError
+
+av.logging.set_level(None)
+
+# containers whose header says when the pictures start and end, and that seek exactly
+EXACT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+# demuxers of clips; scripts that name other files (concat, HLS, DASH, image lists) are not among them
+FORMATS = (
+    "asf,av1,avi,dv,flv,gif,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,"
+    "rm,vc1,vvc,wtv,yuv4mpegpipe"
+)
+CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Span:
+    """When the pictures are shown, in ticks of the stream's time base."""
+
+    start: int
+    duration: Fraction
+
+    def reaches_middle(self, pts: int) -> bool:
+        """Whether a picture that is shown from `pts` on is at or after half the duration."""
+        return 2 * (pts - self.start) >= self.duration
+
+
+@dataclass(frozen=True)
+class Packets:
+    """What reading every packet, without decoding, says; `span` is None without times."""
+
+    count: int
+    span: Span | None
+    whole: bool
+
+
+@contextlib.contextmanager
+def opened(path: Path, threads: int = 1) -> Iterator[tuple[Any, VideoStream]]:
+    """Open a clip and its best video stream; errors of the decoder become errors that name the clip."""
+    if not path.is_file():
+        raise UserError(f"no clip {path}; check the path")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty (0 bytes); replace the clip or remove it")
+    try:
+        # `file:` and the lists: a clip's name or content must never open anything but this file
+        limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        with av.open(f"file:{path}", options=limits, metadata_errors="replace") as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+                raise UserError(f"{path} has no video stream; replace the clip or remove it")
+            if not isinstance(stream.codec_context, VideoCodecContext):
+                raise UserError(f"{path}: no decoder for its video; convert the clip or remove it")
+            stream.codec_context.thread_count = threads
+            stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+            yield container, stream
+    except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: cannot decode ({reason}); replace the clip or remove it") from None
+
+
+def declared_span(container: Any, stream: VideoStream) -> Span | None:
+    """Start and duration of the pictures as an exact container declares them, else None."""
+    if container.format.name not in EXACT or not stream.time_base:
+        return None
+    start = stream.start_time or 0  # None where too few pictures are left to tell
+    if stream.duration is not None and stream.duration > 0:
+        return Span(start, Fraction(stream.duration))
+    if start != 0:
+        # what Matroska calls duration is the time of the end: sure only for pictures that start at 0
+        return None
+    if tag := CLOCK.fullmatch(stream.metadata.get("DURATION", "")):
+        seconds = (int(tag[1]) * 60 + int(tag[2])) * 60 + Fraction(tag[3])
+        if seconds > 0:
+            return Span(start, seconds / stream.time_base)
+    if container.duration is not None and container.duration > 0:
+        return Span(start, Fraction(container.duration, av.time_base) / stream.time_base)
+    return None
+
+
+def read_packets(container: Any, stream: VideoStream) -> Packets:
+    """Read all packets of the pictures: how many, when, and whether the file holds all it declares."""
+    declared = declared_span(container, stream)
+    own = stream.duration is not None or "DURATION" in stream.metadata or len(container.streams) == 1
+    indexed = len(stream.index_entries) if container.format.name == EXACT[0] else 0
+    count, damaged, timed = 0, False, 0
+    begin = last = end = 0
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        count += 1
+        damaged |= packet.is_corrupt
+        if packet.pts is not None:
+            until = packet.pts + (packet.duration or 0)
+            begin, last = min(begin, packet.pts) if timed else packet.pts, max(last, packet.pts)
+            end, timed = max(end, until) if timed else until, timed + 1
+    if timed > 1 and end == last:
+        # no durations: the last picture is shown as long as the others on average
+        end += (last - begin) // (timed - 1)
+    whole = not damaged and count >= indexed
+    if declared is not None and own and timed and not indexed:
+        # headers round times: two pictures, or a tenth of a second, is no loss
+        slack = max(Fraction(1, 10) / (stream.time_base or 1), 2 * declared.duration / count)
+        whole = whole and end + slack >= declared.start + declared.duration
+    # AVI has no times of presentation: what the demuxer gives is the order of decoding
+    sure = timed == count and end > begin and container.format.name != "avi"
+    span = Span(begin, Fraction(end - begin)) if sure else None
+    return Packets(count, declared if declared and span and declared.reaches_middle(last) else span, whole)

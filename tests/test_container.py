@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clip_factory import COUNT, FPS, X264, ffmpeg, known_clip, make_clip
+
+from vmaf_train.container import declared_span, opened, read_packets
+from vmaf_train.errors import UserError
+from vmaf_train.middle import middle_luma
+from vmaf_train.video import iterate_luma, probe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path) -> Path:
+    return make_clip(folder / "plain.mp4", *X264, "-movflags", "+faststart")
+
+
+@pytest.mark.parametrize("name", ["closed_gop.mp4", "vp9.webm"])
+def test_header_and_packets_agree_on_when_the_pictures_are_shown(clips: Path, name: str) -> None:
+    with opened(known_clip(clips, name)) as (container, stream):
+        declared = declared_span(container, stream)
+        packets = read_packets(container, stream)
+        tick = stream.time_base
+    assert declared is not None
+    assert tick is not None
+    assert float(declared.duration * tick) == pytest.approx(COUNT / FPS, abs=0.01)
+    assert (packets.count, packets.whole, packets.span) == (COUNT, True, declared)
+
+
+def test_a_container_that_rounds_or_guesses_times_is_not_believed(clips: Path) -> None:
+    for name in ("mpeg4.avi", "open_gop.ts", "no_times.h264"):
+        with opened(known_clip(clips, name)) as (container, stream):
+            assert declared_span(container, stream) is None
+
+
+def test_sound_alone_is_an_error_that_names_the_clip(folder: Path, plain: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", folder / "sound.mp4")
+    ffmpeg("-i", plain, "-frames:v", "1", folder / "cover.png")
+    cover = ["-i", folder / "cover.png", "-map", "0", "-map", "1", "-c", "copy"]
+    ffmpeg("-i", folder / "sound.mp4", *cover, "-disposition:v", "attached_pic", folder / "covered.mp4")
+    for name in ("sound.mp4", "covered.mp4"):
+        for read in (probe, middle_luma):
+            with pytest.raises(UserError, match=f"{name} has no video stream"):
+                read(folder / name)
+
+
+BAD = {
+    "empty.mp4": b"",
+    "garbage.mp4": bytes(np.random.default_rng(3).integers(0, 256, 20_000, dtype=np.uint8)),
+    "text.mp4": b"this is no video\n" * 100,
+    "playlist.mp4": b"#EXTM3U\n#EXTINF:1,\nplain.mp4\n#EXT-X-ENDLIST\n",
+    "concat.mp4": b"ffconcat version 1.0\nfile plain.mp4\n",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_video_is_an_error_that_names_it(folder: Path, plain: Path, name: str) -> None:
+    (folder / name).write_bytes(BAD[name])
+    for read in (probe, middle_luma, lambda clip: list(iterate_luma(clip))):
+        with pytest.raises(UserError, match=name) as caught:
+            read(folder / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_clip_and_a_folder_are_named(folder: Path) -> None:
+    (folder / "folder.mp4").mkdir()
+    for name in ("missing.mp4", "folder.mp4"):
+        with pytest.raises(UserError, match=f"no clip .*{name}"):
+            middle_luma(folder / name)
