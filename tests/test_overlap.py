@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vmaf_train.overlap import ahead, batches
+from vmaf_train.overlap import ahead, map_ahead
 
 
 def test_items_come_in_order_through_several_stages() -> None:
@@ -59,5 +59,53 @@ def test_a_consumer_that_stops_early_closes_the_source_and_ends_its_thread() -> 
     assert set(threading.enumerate()) <= before
 
 
-def test_the_last_batch_may_be_shorter() -> None:
-    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+def test_results_come_in_the_order_of_the_items() -> None:
+    def slow_when_even(item: int) -> int:
+        time.sleep(0.002 * (item % 2 == 0))
+        return 2 * item
+
+    assert list(map_ahead(slow_when_even, range(30), 3, 8)) == [2 * item for item in range(30)]
+    assert list(map_ahead(slow_when_even, [], 3, 8)) == []
+
+
+def test_results_are_never_further_ahead_than_the_depth() -> None:
+    produced = []
+
+    def source() -> Iterator[int]:
+        for item in range(50):
+            produced.append(item)
+            yield item
+
+    for item in map_ahead(lambda item: item, source(), 2, 4):
+        assert len(produced) <= item + 4
+
+
+def test_an_error_comes_in_its_items_place() -> None:
+    def work(item: int) -> float:
+        time.sleep(0.002 * (item < 3))
+        return 1 / (3 - item)
+
+    before = set(threading.enumerate())
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for result in map_ahead(work, range(100), 2, 8):
+            seen.append(result)
+    assert len(seen) == 3
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_consumer_that_stops_early_closes_the_source_and_ends_every_worker() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    before = set(threading.enumerate())
+    stage = map_ahead(lambda item: item, source(), 2, 4)
+    assert next(stage) == 0
+    stage.close()
+    assert closed.is_set()
+    assert set(threading.enumerate()) <= before

@@ -126,6 +126,14 @@ def luma_of(frame: VideoFrame, path: Path) -> Plane:
     Raises:
         UserError: the clip is to be shown turned by an angle other than 90, 180 or 270 degrees.
     """
+    return np.ascontiguousarray(luma_view(frame, path))
+
+
+def luma_view(frame: VideoFrame, path: Path) -> Plane:
+    """Return what `luma_of` does, as a view of the frame's own memory where that holds 8 bits a pixel.
+
+    The rows of a view lie further apart than they are wide, and it keeps the frame alive.
+    """
     if not _has_luma_plane(frame.format):
         # packed, palette, RGB and odd depths: swscale knows them all
         frame = frame.reformat(format="yuv444p")
@@ -134,7 +142,7 @@ def luma_of(frame: VideoFrame, path: Path) -> Plane:
     kind = kind.newbyteorder(">" if frame.format.is_big_endian else "<")
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
-    luma = np.ascontiguousarray(rows[:, : frame.width * kind.itemsize]).view(kind)
+    luma = rows[:, : frame.width * kind.itemsize].view(kind)
     # some formats keep their 10 or 12 bits in the upper part of 16
     return _upright(to_8_bits(luma, 16 if HIGH_ALIGNED.fullmatch(name) else first.bits), frame, path)
 
@@ -159,4 +167,5 @@ def _upright(luma: Plane, frame: VideoFrame, path: Path) -> Plane:
         raise UserError(f"{path} is turned by an odd angle; re-encode it upright or remove it")
     if crossed > straight:
         luma, a, d = luma.T, c, b
-    return np.ascontiguousarray(luma[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+    turned: Plane = luma[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return turned

@@ -2,11 +2,13 @@
 
 Each frame's luma is resized to the metric's own size by area interpolation, in float and without
 rounding, as the resize inside a specialised graph does it. (Training frames are rounded to 8 bits after
-the same resize, which moves a score by less than 0.01.) Decoding runs ahead in threads of its own.
+the same resize, which moves a score by less than 0.01.) Frames are decoded in the calling thread and the
+decoder's own, and scored in others.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -23,8 +25,8 @@ from numpy.typing import NDArray
 from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, make_session
-from vmaf_train.luma import Plane, luma_of
-from vmaf_train.overlap import ahead, batches, map_ahead
+from vmaf_train.luma import Plane, luma_view
+from vmaf_train.overlap import map_ahead
 from vmaf_train.pooling import Pooled, pool
 from vmaf_train.surgery import fix_shape, resize_first
 from vmaf_train.video import iterate_frames, probe
@@ -32,9 +34,10 @@ from vmaf_train.video import iterate_frames, probe
 if TYPE_CHECKING:
     from av import VideoFrame
 
-# frames that go from one thread to another at a time, and batches that wait between two stages
-BATCH = 4
-WAITING = 4
+# decoded frames that wait for their score: enough to fill the gaps that decoding leaves on the cores
+WAITING = 16
+# frame sizes for which a session is kept
+SIZES = 8
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,41 @@ class FrameScorer:
         self.model = model.require(Kind.NR)
         if not all(isinstance(side, int) for side in model.facts.input.shape[2:]):
             raise UserError(f"{model.id}: its input size is free; a metric needs a fixed one to resize to")
-        self._sessions: dict[tuple[int, ...], Any] = {}
+        self._sessions = functools.lru_cache(SIZES)(self._make_session)
         self._lock = threading.Lock()
+        self._own = threading.local()
 
     def __call__(self, frame: Plane) -> float:
-        """Score of one luma frame, uint8 (H, W)."""
-        session = self._session(frame.shape)
+        """Score of one luma frame, uint8 (H, W); a view of rows that lie apart will do."""
+        # a cache alone would let two threads make the same session
+        with self._lock:
+            session = self._sessions(*frame.shape)
         facts = self.model.facts
-        score = session.run([facts.output.name], {facts.input.name: frame[None, None]})[0]
+        luma = self._compact(frame)[None, None]
+        score = session.run([facts.output.name], {facts.input.name: luma})[0]
         return float(score.reshape(()))
 
-    def _session(self, size: tuple[int, ...]) -> Any:
-        """The model with the resize from `size` inside, one thread an operator: frames run side by side."""
+    def _compact(self, frame: Plane) -> Plane:
+        """The frame without gaps between its rows, in memory that this thread uses for every frame.
+
+        Fresh memory of a plane's size costs more, in page faults, than the copy.
+        """
+        if frame.flags.c_contiguous:
+            return frame
+        buffer: Plane | None = getattr(self._own, "buffer", None)
+        if buffer is None or buffer.shape != frame.shape:
+            buffer = self._own.buffer = np.empty(frame.shape, np.uint8)
+        np.copyto(buffer, frame)
+        return buffer
+
+    def _make_session(self, height: int, width: int) -> Any:
+        """The model with the resize from that size inside, one thread: frames run side by side."""
         import onnx
 
-        with self._lock:
-            if size not in self._sessions:
-                graph = onnx.load_model_from_string(self.model.data)
-                resize_first(graph, *size, codes=True)
-                fix_shape(graph, *size)
-                data = graph.SerializeToString()
-                self._sessions[size] = make_session(data, name=self.model.id, threads=1)
-            return self._sessions[size]
+        graph = onnx.load_model_from_string(self.model.data)
+        resize_first(graph, height, width, codes=True)
+        fix_shape(graph, height, width)
+        return make_session(graph.SerializeToString(), name=self.model.id, threads=1)
 
 
 def score_video(
@@ -105,29 +121,31 @@ def score_video(
     Raises:
         UserError: a wrong kind of model, no such file, not a video, or damage.
     """
+    return _score(path, FrameScorer(model), every, threads, progress)
+
+
+def _score(
+    path: Path, scorer: FrameScorer, every: int, threads: int, progress: Callable[[int], None] | None
+) -> ClipScore:
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
     begin = time.perf_counter()
-    scorer = FrameScorer(model)
 
-    def score_batch(batch: list[tuple[int, VideoFrame]]) -> list[tuple[int, float]]:
+    def score_frame(item: tuple[int, VideoFrame]) -> tuple[int, float]:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
-        return [(index, scorer(luma_of(frame, path))) for index, frame in batch]
+        return item[0], scorer(luma_view(item[1], path))
 
     workers = threads or os.cpu_count() or 1
     scored: list[tuple[int, float]] = []
-    with (
-        closing(ahead(batches(iterate_frames(path, every, threads), BATCH), WAITING)) as decoded,
-        ThreadPoolExecutor(workers) as executor,
-    ):
-        for batch in map_ahead(score_batch, decoded, executor, workers + 1):
-            scored += batch
+    with closing(map_ahead(score_frame, iterate_frames(path, every, threads), workers, WAITING)) as scores:
+        for score in scores:
+            scored.append(score)
             if progress is not None:
                 progress(len(scored))
     frames = tuple(index for index, _ in scored)
     values = np.array([score for _, score in scored], np.float32)
     if not np.isfinite(values).all():
-        raise UserError(f"{path}: {model.id} gives a score that is no number; the model is broken")
+        raise UserError(f"{path}: {scorer.model.id} gives a score that is no number; the model is broken")
     return ClipScore(path, frames, values, pool(values), time.perf_counter() - begin)
 
 
@@ -145,7 +163,7 @@ def score_videos(
     Raises:
         UserError: a wrong kind of model.
     """
-    FrameScorer(model)
+    scorer = FrameScorer(model)
     cores = os.cpu_count() or 1
     at_once = max(1, min(len(paths), cores))
     # as many decoder threads as cores over all clips
@@ -154,7 +172,7 @@ def score_videos(
     def one(path: Path) -> ClipScore | UserError:
         report = None if progress is None else lambda done: progress(path, done)
         try:
-            return score_video(path, model, every=every, threads=threads, progress=report)
+            return _score(path, scorer, every, threads, report)
         except UserError as error:
             return error
 
