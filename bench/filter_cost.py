@@ -31,7 +31,7 @@ from vmaf_train.encode import Encoder
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel, load_model
-from vmaf_train.planes import filter_plane, plane_view
+from vmaf_train.planes import filter_codes, plane_view
 
 ENCODERS = (
     Encoder("libx265", {"preset": "slow", "x265-params": "log-level=error"}),
@@ -66,7 +66,7 @@ def encode_alone(source: Path, target: Path, encoder: Encoder) -> None:
 def filter_alone(frames: list[VideoFrame], model: LoadedModel) -> None:
     for frame in frames:
         frame.make_writable()
-        filter_plane(plane_view(frame, 0, 8), 8, model.run)
+        filter_codes(plane_view(frame, 0, 8), 8, model.run_codes)
 
 
 @dataclass

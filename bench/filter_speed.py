@@ -26,7 +26,7 @@ from machine import machine, make_clip, table
 from vmaf_train.encode import Encoder
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel, load_model
-from vmaf_train.planes import filter_plane, plane_view
+from vmaf_train.planes import filter_codes, plane_view
 
 ENCODER = Encoder("libx264", {"crf": "20"})
 ROUNDS = 3
@@ -45,7 +45,7 @@ def decode(path: Path) -> list[VideoFrame]:
 def run_model(frames: list[VideoFrame], model: LoadedModel) -> None:
     for frame in frames:
         frame.make_writable()
-        filter_plane(plane_view(frame, 0, 8), 8, model.run)
+        filter_codes(plane_view(frame, 0, 8), 8, model.run_codes)
 
 
 def encode(frames: list[VideoFrame], path: Path) -> None:

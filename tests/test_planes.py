@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from vmaf_train.planes import bit_depth, chroma_planes, filter_plane, plane_view
+from vmaf_train.planes import bit_depth, chroma_planes, filter_codes, filter_plane, plane_view
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,18 @@ def test_the_model_sees_0_to_1_and_its_answer_is_rounded_and_clipped() -> None:
     assert seen[0].dtype == np.float32
     assert seen[0].max() == 1
     assert plane.tolist() == [[0, 307, 0]]
+
+
+def test_codes_go_in_without_gaps_and_come_back_in_place() -> None:
+    frame = av.VideoFrame(5, 3, "yuv420p10le")
+    plane = plane_view(frame, 0, 10)
+    plane[...] = np.arange(15).reshape(3, 5)
+
+    def run(codes: np.ndarray, bits: int) -> np.ndarray:
+        assert codes.shape == (1, 1, 3, 5)
+        assert codes.flags.c_contiguous
+        assert bits == 10
+        return codes + np.uint16(7)
+
+    filter_codes(plane, 10, run)
+    assert plane_view(frame, 0, 10).tolist() == (np.arange(15).reshape(3, 5) + 7).tolist()

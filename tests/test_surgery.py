@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tiny_models import affine_filter, blur_filter, mean_nr, model_bytes
+from tiny_models import affine_filter, blur_filter, identity_filter, mean_nr, model_bytes
 
 from vmaf_train.luma import area_weights
 from vmaf_train.surgery import (
@@ -16,6 +16,7 @@ from vmaf_train.surgery import (
     repeated_block,
     resize_first,
     row_windows,
+    take_codes,
     whole_weights,
 )
 
@@ -126,3 +127,43 @@ def test_a_clip_to_another_range_does_not_count() -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32(2), "one"))
     clip_last(model)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Clip", "Clip"]
+
+
+def run_codes(data: bytes, codes: np.ndarray, bits: int) -> np.ndarray:
+    model = onnx.load_model_from_string(data)
+    take_codes(model, bits)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given: np.ndarray = session.run(["filtered"], {"degraded": codes[None, None]})[0][0, 0]
+    assert given.dtype == codes.dtype
+    return given
+
+
+def every_code(bits: int) -> np.ndarray:
+    # an odd number of columns: the last ones are no whole register
+    kind, rows = (np.uint8, 2**bits // 15 + 1) if bits == 8 else (np.uint16, 2**bits // 15 + 1)
+    return np.minimum(np.arange(rows * 15).reshape(rows, 15), 2**bits - 1).astype(kind)
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])
+def test_every_code_value_survives_the_way_through_the_graph(bits: int) -> None:
+    codes = every_code(bits)
+    assert np.array_equal(run_codes(identity_filter(), codes, bits), codes)
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])
+def test_answers_are_clipped_and_rounded_and_no_number_is_black(bits: int) -> None:
+    codes, top = every_code(bits), 2**bits - 1
+    halved = run_codes(affine_filter(0.5, 0), codes, bits)
+    assert np.max(np.abs(halved - codes / 2)) <= 0.5 + 1e-3
+    assert not run_codes(affine_filter(-1e30, -1), codes, bits).any()
+    assert np.all(run_codes(affine_filter(1e30, 1), codes, bits) == top)
+    # infinity times zero is no number
+    nodes = [
+        onnx.helper.make_node("Mul", ["degraded", "huge"], ["wide"]),
+        onnx.helper.make_node("Mul", ["wide", "huge"], ["infinite"]),
+        onnx.helper.make_node("Mul", ["infinite", "zero"], ["filtered"]),
+    ]
+    free = ("batch", 1, "height", "width")
+    constants = {"huge": np.float32(1e38), "zero": np.float32(0)}
+    none = model_bytes(nodes, ("degraded", free), ("filtered", free), constants)
+    assert not run_codes(none, codes, bits).any()

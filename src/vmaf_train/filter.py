@@ -28,7 +28,7 @@ from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
 from vmaf_train.overlap import ahead
-from vmaf_train.planes import Run, bit_depth, chroma_planes, filter_plane, plane_view
+from vmaf_train.planes import RunCodes, bit_depth, chroma_planes, filter_codes, plane_view
 
 # the container's own chatter would break the progress bar; its errors are raised
 av.logging.set_level(None)
@@ -91,7 +91,7 @@ def filter_video(
         expected = video.frames or _guess_frames(container, video)
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(_decoded(container, video, source), DECODED)))
-        frames = _filtered(decoded, _Job(model.run, chroma, encoder, source))
+        frames = _filtered(decoded, _Job(model.run_codes, chroma, encoder, source))
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
         temporary = stack.enter_context(replacing(target))
@@ -111,7 +111,7 @@ def filter_video(
 
 @dataclass(frozen=True)
 class _Job:
-    run: Run
+    run: RunCodes
     chroma: bool
     encoder: Encoder
     source: Path
@@ -142,7 +142,7 @@ def _filter_frame(frame: VideoFrame, job: _Job) -> None:
     # the decoder may still need the frame to predict others from
     frame.make_writable()
     for index in (0, *(chroma_planes(frame.format) if job.chroma else ())):
-        filter_plane(plane_view(frame, index, bits), bits, job.run)
+        filter_codes(plane_view(frame, index, bits), bits, job.run)
 
 
 def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Iterator[Item]:

@@ -19,6 +19,7 @@ PLANAR = re.compile(r"(?:yuvj?4[1-4][0-4]p|yuva4[2-4][0-4]p|gray)(9|10|12|14|16)
 ROWS = 32  # converted at once
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+RunCodes = Callable[[NDArray[Any], int], NDArray[Any]]
 
 
 def bit_depth(pix_fmt: str) -> int | None:
@@ -38,6 +39,14 @@ def plane_view(frame: VideoFrame, index: int, bits: int) -> NDArray[Any]:
     sample = np.dtype(np.uint8 if bits == 8 else "<u2")
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
     return rows[:, : plane.width * sample.itemsize].view(sample)
+
+
+def filter_codes(plane: NDArray[Any], bits: int, run: RunCodes) -> None:
+    """Replace the code values of a plane (H, W) by `run` of them, (1, 1, H, W) with the same type.
+
+    The result is that of `filter_plane`, but for pixels that the model puts half-way between two values.
+    """
+    np.copyto(plane, run(np.ascontiguousarray(plane)[None, None], bits)[0, 0])
 
 
 def filter_plane(plane: NDArray[Any], bits: int, run: Run) -> None:

@@ -8,7 +8,6 @@ decoder's own, and scored in others.
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 import time
@@ -17,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
-from vmaf_train.load import LoadedModel, make_session
+from vmaf_train.load import LoadedModel
 from vmaf_train.luma import Plane, luma_view
 from vmaf_train.overlap import map_ahead
 from vmaf_train.pooling import Pooled, pool
@@ -33,11 +32,10 @@ from vmaf_train.video import iterate_frames, probe
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from onnx import ModelProto
 
 # decoded frames that wait for their score: enough to fill the gaps that decoding leaves on the cores
 WAITING = 16
-# frame sizes for which a session is kept
-SIZES = 8
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,18 @@ class FrameScorer:
         self.model = model.require(Kind.NR)
         if not all(isinstance(side, int) for side in model.facts.input.shape[2:]):
             raise UserError(f"{model.id}: its input size is free; a metric needs a fixed one to resize to")
-        self._sessions = functools.lru_cache(SIZES)(self._make_session)
-        self._lock = threading.Lock()
         self._own = threading.local()
 
     def __call__(self, frame: Plane) -> float:
         """Score of one luma frame, uint8 (H, W); a view of rows that lie apart will do."""
-        # a cache alone would let two threads make the same session
-        with self._lock:
-            session = self._sessions(*frame.shape)
+        height, width = frame.shape
+
+        def resize(graph: ModelProto) -> None:
+            resize_first(graph, height, width, codes=True)
+            fix_shape(graph, height, width)
+
+        # one thread an operator: frames run side by side
+        session = self.model.edited(("resize", height, width), resize, 1)
         facts = self.model.facts
         luma = self._compact(frame)[None, None]
         score = session.run([facts.output.name], {facts.input.name: luma})[0]
@@ -89,15 +90,6 @@ class FrameScorer:
             buffer = self._own.buffer = np.empty(frame.shape, np.uint8)
         np.copyto(buffer, frame)
         return buffer
-
-    def _make_session(self, height: int, width: int) -> Any:
-        """The model with the resize from that size inside, one thread: frames run side by side."""
-        import onnx
-
-        graph = onnx.load_model_from_string(self.model.data)
-        resize_first(graph, height, width, codes=True)
-        fix_shape(graph, height, width)
-        return make_session(graph.SerializeToString(), name=self.model.id, threads=1)
 
 
 def score_video(
@@ -121,15 +113,10 @@ def score_video(
     Raises:
         UserError: a wrong kind of model, no such file, not a video, or damage.
     """
-    return _score(path, FrameScorer(model), every, threads, progress)
-
-
-def _score(
-    path: Path, scorer: FrameScorer, every: int, threads: int, progress: Callable[[int], None] | None
-) -> ClipScore:
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
     begin = time.perf_counter()
+    scorer = FrameScorer(model)
 
     def score_frame(item: tuple[int, VideoFrame]) -> tuple[int, float]:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
@@ -145,7 +132,7 @@ def _score(
     frames = tuple(index for index, _ in scored)
     values = np.array([score for _, score in scored], np.float32)
     if not np.isfinite(values).all():
-        raise UserError(f"{path}: {scorer.model.id} gives a score that is no number; the model is broken")
+        raise UserError(f"{path}: {model.id} gives a score that is no number; the model is broken")
     return ClipScore(path, frames, values, pool(values), time.perf_counter() - begin)
 
 
@@ -163,7 +150,7 @@ def score_videos(
     Raises:
         UserError: a wrong kind of model.
     """
-    scorer = FrameScorer(model)
+    FrameScorer(model)
     cores = os.cpu_count() or 1
     at_once = max(1, min(len(paths), cores))
     # as many decoder threads as cores over all clips
@@ -172,7 +159,7 @@ def score_videos(
     def one(path: Path) -> ClipScore | UserError:
         report = None if progress is None else lambda done: progress(path, done)
         try:
-            return _score(path, scorer, every, threads, report)
+            return score_video(path, model, every=every, threads=threads, progress=report)
         except UserError as error:
             return error
 

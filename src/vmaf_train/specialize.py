@@ -20,7 +20,7 @@ from vmaf_train.graph import GraphFacts, check_graph
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, make_session
 from vmaf_train.luma import to_unit
-from vmaf_train.planes import filter_plane
+from vmaf_train.planes import filter_codes
 from vmaf_train.score import FrameScorer
 from vmaf_train.sidecar import sidecar_text
 from vmaf_train.surgery import clip_last, fix_shape, resize_first
@@ -116,7 +116,7 @@ def compare(model: LoadedModel, data: bytes, width: int, height: int) -> float:
         difference = abs(float(copied.reshape(())) - FrameScorer(model)(frame))
     else:
         filtered = frame.copy()
-        filter_plane(filtered, 8, model.run)
+        filter_codes(filtered, 8, model.run_codes)
         difference = float(np.max(np.abs(np.rint(copied[0, 0] * 255) - filtered)))
     if not difference <= TOLERANCE[model.kind]:
         raise UserError(f"{label}: the copy differs by {difference:g} from the model; nothing was written")

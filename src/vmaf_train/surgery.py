@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # every name that is added starts with this, so it cannot meet a name of the model's own
 PREFIX = "specialized/"
+CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 # blocks along the diagonal of a resize: fewer do more work on zeros, more are too small to be fast
 BLOCKS = 8
 # the same for rows, where small products cost less
@@ -170,14 +171,45 @@ def clip_last(model: ModelProto) -> None:
     last = next((node for node in graph.node if output in node.output), None)
     if last is not None and _clips_to_unit(graph, last):
         return
-    unclipped = f"{PREFIX}unclipped"
-    for node in graph.node:
-        _replace(node.output, output, unclipped)
-    rename_uses(graph, output, unclipped)
+    unclipped = _rename_output(graph, output, "unclipped")
     added = _Added(model)
     zero, one = added.scalar(0), added.scalar(1)
     added.node("Clip", [unclipped, zero, one], output=output)
     graph.node.extend(added.nodes)
+
+
+def take_codes(model: ModelProto, bits: int) -> None:
+    """Let a filter take and give code values 0..2^bits-1: uint8, above 8 bits uint16.
+
+    What it gives is clipped and rounded to the nearest code value, half to even; no number becomes black.
+    """
+    from onnx import helper
+
+    if bits > 8:
+        clip_last(model)
+        # ONNX's own operators take 16 bits from opset 21 on, ONNX Runtime's at every opset
+        model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+    kind, domain = (np.uint8, "") if bits == 8 else (np.uint16, CONTRIB)
+    graph, added, last = model.graph, _Added(model), _Added(model)
+    scale, zero = added.scalar(1 / (2**bits - 1)), added.scalar(0, kind)
+    unit = added.node("DequantizeLinear", [graph.input[0].name, scale, zero], domain=domain)
+    rename_uses(graph, graph.input[0].name, unit)
+    added.insert()
+    output = graph.output[0].name
+    unrounded = _rename_output(graph, output, "unrounded")
+    # its saturation does the clipping of 8 bits, and takes 0 where a value is no number
+    last.node("QuantizeLinear", [unrounded, scale, zero], output=output, domain=domain)
+    graph.node.extend(last.nodes)
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+
+
+def _rename_output(graph: GraphProto, output: str, label: str) -> str:
+    """Free the name of the graph's output: its value gets another name, which is returned."""
+    for node in graph.node:
+        _replace(node.output, output, f"{PREFIX}{label}")
+    rename_uses(graph, output, f"{PREFIX}{label}")
+    return f"{PREFIX}{label}"
 
 
 def repeated_block(matrix: NDArray[Any]) -> tuple[NDArray[Any], int]:
@@ -243,11 +275,11 @@ class _Added:
         self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def scalar(self, value: float) -> str:
+    def scalar(self, value: float, kind: type[np.generic] = np.float32) -> str:
         from onnx import numpy_helper
 
         name = f"{PREFIX}constant_{len(self.model.graph.initializer)}"
-        self.model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+        self.model.graph.initializer.append(numpy_helper.from_array(np.array(value, kind), name))
         return name
 
     def reshape(self, source: str, shape: list[int]) -> str:
