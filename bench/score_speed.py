@@ -3,9 +3,10 @@
     python bench/score_speed.py [CLIPS…] [--model nr_metric_v1] [--rounds 5]
 
 Decoding and scoring take turns in one process, so both see the same machine; the ratio of a clip is the
-median over the rounds. Target: at most 1.3 by the clock for 960x540 H.264 (where other programs use the
-machine, only the processor's time means something; it is above the clock's, because scoring also fills
-the gaps that decoding leaves on the cores).
+median over the rounds, after a first run of both that loads libraries and makes the session (10 ms).
+Target: at most 1.3 by the clock for 960x540 H.264 (where other programs use the machine, only the
+processor's time means something; it is above the clock's, because scoring also fills the gaps that
+decoding leaves on the cores).
 """
 
 from __future__ import annotations
