@@ -100,6 +100,18 @@ def test_validation_takes_all_in_order_in_whole_frames() -> None:
     assert len(batches) == 3
 
 
+def test_measured_frames_come_in_place_of_luma_with_their_own_scores() -> None:
+    data = scored()
+    data.measure(lambda luma: luma.mean((1, 2, 3))[:, None])
+    expected = data.frames.float().mean((1, 2)) / 255
+    for batches in (Batches(data, 4, seed=1), InOrder(data, 5)):
+        for batch in batches:
+            assert isinstance(batch, ScoredBatch)
+            assert batch.measured
+            rows = [data.mos.tolist().index(score) for score in batch.mos.tolist()]
+            torch.testing.assert_close(batch.frame[:, 0], expected[rows])
+
+
 def test_a_crop_larger_than_the_frames_is_refused() -> None:
     with pytest.raises(UserError, match=r"crop = 32 .* larger than the frames \(16 pixels\)"):
         Batches(paired(), 4, seed=1, crop=32)
@@ -110,6 +122,6 @@ def test_a_crop_larger_than_the_frames_is_refused() -> None:
 def test_a_batch_is_put_together_on_the_device_of_the_data(device: str) -> None:
     for batches in (Batches(scored().to(device), 4, seed=1), Batches(paired().to(device), 4, seed=1, crop=8)):
         for batch in batches:
-            assert {values.device.type for values in batch} == {device}
+            assert {values.device.type for values in batch if isinstance(values, torch.Tensor)} == {device}
     for batch in InOrder(scored().to(device), 5):
-        assert {values.device.type for values in batch} == {device}
+        assert {values.device.type for values in batch if isinstance(values, torch.Tensor)} == {device}

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vmaf_train.coded import CODECS, GROUP, Encode, Job, draw_encodes, draw_jobs, through_encoder
+from vmaf_train.coded import (
+    CLEAN,
+    CODECS,
+    GROUP,
+    NOISE,
+    NOISE_RANGE,
+    Encode,
+    Job,
+    draw_damage,
+    draw_encodes,
+    draw_jobs,
+    run_job,
+    through_encoder,
+    uncoded_twin,
+)
 from vmaf_train.errors import UserError
 from vmaf_train.params import CodedPairs, Params, Shares
 from vmaf_train.scenes import render_still
 
-NONE = {"blur_jpeg": 0.0, "x264": 0.0, "x265": 0.0, "svtav1": 0.0, "vp9": 0.0}
+NONE = dict.fromkeys(("blur_jpeg", *CODECS, NOISE, CLEAN), 0.0)
 KEYS = [f"clips_{index}" for index in range(400)]
 
 
@@ -28,7 +43,7 @@ def test_a_drifting_frame_comes_back_in_its_place_and_the_same_again(name: str) 
     frames = np.stack([still[:50, :70], still[60:110, 100:170]])
     codec = CODECS[name]
     rows, drifts, pictures = (0, 1), ((2, -1), (-2, 2)), (3, 0)
-    job = Job(Encode(name, codec.best, codec.presets[0]), rows, drifts, pictures)
+    job = Job(Encode(name, codec.best, codec.presets[0]), True, rows, drifts, pictures)
     twins = through_encoder(frames, job)
     assert twins.shape == frames.shape
     for twin, frame in zip(twins.astype(int), frames, strict=True):
@@ -58,6 +73,36 @@ def test_a_clips_draw_does_not_depend_on_the_other_clips(coded: CodedPairs) -> N
         ]
 
     assert all(of(key, KEYS) == of(key, KEYS[100:]) for key in KEYS[100:120])
+
+
+def test_the_wanted_part_is_coded_without_a_blur(coded: CodedPairs, tmp_path: Path) -> None:
+    shares = Shares(**{**NONE, "x264": 1.0})
+    jobs = draw_jobs(KEYS, replace(coded, sharp=0.25, shares=shares), seed=1)
+    sharp = sum(len(job.rows) for job in jobs if not job.blurred)
+    assert sharp / len(KEYS) == pytest.approx(0.25, abs=0.06)
+    np.save(tmp_path / "luma.npy", render_still("coded", 1, 96, 64)[None])
+    job = Job(Encode("x264", 22, "medium"), True, (0,), ((0, 0),), (0,))
+    detail = [
+        np.abs(np.diff(run_job(str(tmp_path / "luma.npy"), 2.0, one).astype(int))).mean()
+        for one in (job, replace(job, blurred=False))
+    ]
+    assert detail[0] < 0.8 * detail[1]
+
+
+def test_noise_has_the_drawn_strength_and_clean_frames_stay(coded: CodedPairs) -> None:
+    shares = Shares(**{**NONE, NOISE: 1.0, CLEAN: 1.0})
+    grey = np.full((64, 64), 126, np.uint8)
+    drawn = {key: draw_damage(key, replace(coded, shares=shares), seed=1) for key in KEYS}
+    assert {damage.share for damage in drawn.values()} == {NOISE, CLEAN}
+    assert draw_jobs(KEYS, replace(coded, shares=shares), seed=1) == []
+    for key, damage in drawn.items():
+        twin = uncoded_twin(grey, key, damage, seed=1)
+        assert np.array_equal(twin, uncoded_twin(grey, key, damage, seed=1))
+        if damage.share == CLEAN:
+            assert np.array_equal(twin, grey)
+        else:
+            assert NOISE_RANGE[0] <= damage.noise <= NOISE_RANGE[1]
+            assert twin.std() == pytest.approx(damage.noise, rel=0.1, abs=0.1)
 
 
 def test_encodes_follow_the_shares_and_cover_the_range_of_each_codec(coded: CodedPairs) -> None:

@@ -30,6 +30,7 @@ MakeParams = Callable[..., Params]
 StartFit = Callable[..., subprocess.Popen[str]]
 # small enough for a test: 3 batches an epoch, 32-pixel crops
 SMALL = {
+    "nr_metric_v2__net__width": 4, "nr_metric_v2__capped__batch_size": 4,
     f"{NR}__net__width": 4, f"{NR}__capped__batch_size": 4,
     f"{NR}__capped__crop": 48, f"{NR}__capped__steps_scale": 1.0,
     f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
@@ -56,7 +57,9 @@ def curves(layout: Layout, model: str) -> list[dict[str, str]]:
     return list(csv.DictReader(StringIO(layout.curves(model).read_text())))
 
 
-@pytest.mark.parametrize(("model", "figure"), [(NR, "val/mse"), (FILTER, "val/l1")])
+@pytest.mark.parametrize(
+    ("model", "figure"), [(NR, "val/mse"), ("nr_metric_v2", "val/mse"), (FILTER, "val/l1")]
+)
 def test_the_checkpoint_is_the_best_one_and_gives_its_figure_again(
     frames: Layout, make_params: MakeParams, model: str, figure: str
 ) -> None:
@@ -67,11 +70,11 @@ def test_the_checkpoint_is_the_best_one_and_gives_its_figure_again(
     assert fitted.steps == 30
     assert values[fitted.step] == pytest.approx(fitted.value) == min(values.values())
     net = load_checkpoint(frames.checkpoint(model), params.model(model))
-    kind = FrameMOSDataset if model == NR else PairedFrameDataset
+    kind = PairedFrameDataset if model == FILTER else FrameMOSDataset
     (batch,) = InOrder(kind.of_split(frames, "val"), 100)
     with torch.no_grad():
         error = net(batch[0]) - batch[1]
-    again = error.square().mean() if model == NR else error.abs().mean()
+    again = error.abs().mean() if model == FILTER else error.square().mean()
     assert float(again) == pytest.approx(fitted.value, rel=1e-4)
 
 

@@ -88,14 +88,16 @@ def test_arrays_and_tables_say_whose_frame_is_where(made: Layout, params: Params
         assert np.array_equal(degraded[row], twin)
 
 
-def test_mixed_twins_are_coded_frames_or_the_degraded_ones(made: Layout) -> None:
+def test_mixed_twins_are_damaged_frames_the_degraded_or_the_clean_ones(made: Layout) -> None:
     mixed, degraded = np.load(made.frames / "mixed.npy"), np.load(made.frames / "degraded.npy")
     luma, table = np.load(made.frames / "luma.npy"), pd.read_parquet(made.frames / "mixed.parquet")
     assert list(table.columns) == ["key", "deg_path", "clean_path", "row", "damage", "crf"]
     kept = (table["damage"] == "blur_jpeg").to_numpy()
     assert 0 < kept.sum() < COUNT
     assert np.array_equal(mixed[kept], degraded[kept])
-    for row in table["row"][~kept]:
+    clean = (table["damage"] == "clean").to_numpy()
+    assert np.array_equal(mixed[clean], luma[clean])
+    for row in table["row"][~kept & ~clean]:
         assert not np.array_equal(mixed[row], degraded[row])
         shifts = [np.roll(mixed[row], shift, axis) for axis in (0, 1) for shift in (-4, 4)]
         errors = [np.abs(one.astype(int) - luma[row]).mean() for one in (mixed[row], *shifts)]

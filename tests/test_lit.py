@@ -8,8 +8,8 @@ import torch
 
 from vmaf_train.batches import PairBatch, ScoredBatch
 from vmaf_train.lit import FilterTraining, NrTraining, rank_loss
-from vmaf_train.nets import LearnedFilter, NrMetric
-from vmaf_train.params import Recipe
+from vmaf_train.nets import EnergyMetric, LearnedFilter, NrMetric
+from vmaf_train.params import FilterRecipe, Recipe
 
 RECIPE = Recipe(
     lr_scale=0.5, schedule="cosine", weight_decay=0.01, batch_size=4, epochs=1, patience=0, crop=0,
@@ -31,6 +31,13 @@ def test_metric_loss_is_the_mean_squared_error() -> None:
     batch = scored_batch()
     expected = (training.net(batch.frame) - batch.mos).square().mean()
     assert training.loss(batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_measured_batch_gives_the_loss_of_its_frames() -> None:
+    net, batch = EnergyMetric(4, dropout=0.0), scored_batch()
+    measured = batch._replace(frame=net.measure(batch.frame), measured=True)
+    training = NrTraining(net, recipe(rank_weight=0.0), lr=1e-3, steps=10)
+    torch.testing.assert_close(training.loss(measured), training.loss(batch))
 
 
 def test_rank_weight_adds_the_ranking_loss() -> None:
@@ -64,6 +71,17 @@ def test_filter_loss_is_the_absolute_error_before_the_clamp() -> None:
         training.net.exit.bias.fill_(0.5)  # type: ignore[union-attr]
     assert training.loss(batch).item() == pytest.approx(0.4, rel=1e-5)
     assert training.figure(batch).tolist() == pytest.approx([0, 0])
+
+
+def test_a_charbonnier_loss_is_the_absolute_error_of_large_errors_and_flat_at_small_ones() -> None:
+    changes = {**vars(recipe()), "pairs": "mixed", "charbonnier": 0.01}
+    training = FilterTraining(LearnedFilter(4, 1), FilterRecipe(**changes), lr=1e-3, steps=10)
+    clean = torch.full((1, 1, 8, 8), 0.5)
+    # an untrained filter returns its input
+    losses = [training.loss(PairBatch(clean + error, clean)).item() for error in (0.0, 0.001, 0.3)]
+    assert losses[0] == pytest.approx(0.01)
+    assert losses[1] == pytest.approx(0.01, rel=0.01)
+    assert losses[2] == pytest.approx(0.3, rel=0.01)
 
 
 def test_the_rate_is_lr_times_lr_scale_and_falls_as_a_cosine_to_zero() -> None:

@@ -90,9 +90,9 @@ def test_an_energy_metric_is_small_and_its_filters_are_no_parameters() -> None:
 def test_energies_do_not_change_with_brightness_and_shift_with_contrast() -> None:
     torch.manual_seed(1)
     net, frame = EnergyMetric(4), torch.rand(2, 1, 224, 224) * 0.5
-    size = net.energies(frame)[:, :8]
-    torch.testing.assert_close(net.energies(frame + 0.3)[:, :8], size, atol=1e-4, rtol=0)
-    torch.testing.assert_close(net.energies(frame * 2)[:, :8], size + math.log(2), atol=0.05, rtol=0)
+    size = net.measure(frame)[:, :8]
+    torch.testing.assert_close(net.measure(frame + 0.3)[:, :8], size, atol=1e-4, rtol=0)
+    torch.testing.assert_close(net.measure(frame * 2)[:, :8], size + math.log(2), atol=0.05, rtol=0)
 
 
 def test_an_energy_metric_answers_on_a_plain_frame() -> None:

@@ -16,11 +16,15 @@ Data = TypeVar("Data", FrameMOSDataset, PairedFrameDataset)
 
 
 class ScoredBatch(NamedTuple):
-    """Luma (N, 1, H, W) in 0..1, MOS (N,) and scene number (N,)."""
+    """Luma (N, 1, H, W) in 0..1, MOS (N,) and scene number (N,).
+
+    `measured`: in place of luma, `frame` holds what the metric's `measure` gives for it.
+    """
 
     frame: Tensor
     mos: Tensor
     scene: Tensor
+    measured: bool = False
 
 
 class PairBatch(NamedTuple):
@@ -96,9 +100,12 @@ class Batches(Generic[Data]):
         if isinstance(data, FrameMOSDataset):
             # upside down is no natural picture: a metric sees left and right swapped only
             upright = windows._replace(turn=torch.zeros_like(windows.turn))
-            index_there = index.to(data.mos.device)
-            frame = cut(data.frames, index, upright, self.crop)
-            return ScoredBatch(frame, data.mos[index_there], data.scene[index_there])
+            there = index.to(data.mos.device)
+            if data.measured is not None:
+                return ScoredBatch(data.measured[there], data.mos[there], data.scene[there], measured=True)
+            return ScoredBatch(
+                cut(data.frames, index, upright, self.crop), data.mos[there], data.scene[there]
+            )
         return PairBatch(
             cut(data.degraded, index, windows, self.crop), cut(data.clean, index, windows, self.crop)
         )
@@ -120,7 +127,9 @@ class InOrder(Generic[Data]):
         for start in range(0, len(data), self.batch_size):
             part = slice(start, start + self.batch_size)
             if isinstance(data, FrameMOSDataset):
-                yield ScoredBatch(to_float(data.frames[part])[:, None], data.mos[part], data.scene[part])
+                measured = data.measured
+                frame = to_float(data.frames[part])[:, None] if measured is None else measured[part]
+                yield ScoredBatch(frame, data.mos[part], data.scene[part], measured is not None)
             else:
                 yield PairBatch(to_float(data.degraded[part])[:, None], to_float(data.clean[part])[:, None])
 

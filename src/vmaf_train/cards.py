@@ -40,7 +40,7 @@ PICTURES = {
     },
 }
 PROXY_LIMIT = "Trained with proxy labels: check it on your own footage before you rely on it."
-SPLITS = {"val": "val", "test": "test", "test_coded": "test, encoders' damage"}
+SPLITS = {"val": "val", "test": "test", "test_coded": "test, encoders' damage", "test_noise": "test, noise"}
 
 
 def metric_table(sidecars: Iterable[Sidecar]) -> str:

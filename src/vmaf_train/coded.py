@@ -1,8 +1,9 @@
-"""Twins of clean frames that went through real video encoders: x264, x265, SVT-AV1, VP9.
+"""Twins of clean frames that went through real video encoders (x264, x265, SVT-AV1, VP9) or got noise.
 
 Frames that share a codec, a CRF and a preset are coded as one video of many short groups of pictures, so
 hundreds of frames cost a few dozen encodes. Each frame is a group of its own, in which it drifts; the twin
-is one of the group's pictures: mostly a predicted one, as in real clips.
+is one of the group's pictures: mostly a predicted one, as in real clips. Some frames are not blurred before,
+and some stay clean: a filter must learn to leave alone what needs no help.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmaf_train.degrade import blur
+from vmaf_train.degrade import blur, noisy
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
@@ -27,6 +28,8 @@ from vmaf_train.params import CodedPairs, Compute
 from vmaf_train.video import iterate_luma
 
 BLUR_JPEG = "blur_jpeg"  # the share of frames that keep their plain degraded twin
+NOISE, CLEAN = "noise", "clean"  # the shares of frames whose twins go through no encoder
+NOISE_RANGE = (2.0, 12.0)  # standard deviation, code values
 GROUP = 4  # pictures a group
 SMALLEST = 64  # sides below it are refused by some encoder
 ALIGNED = 8  # sides are padded to a multiple of it
@@ -87,10 +90,28 @@ class Encode:
 
 
 @dataclass(frozen=True)
+class Damage:
+    """What is drawn for one frame: a share of `frames.coded` and its details, as far as that needs them.
+
+    `place`: where in the encodes of the codec, 0..1. `drift`: pixels a picture, down and across.
+    `picture`: which of the group is taken. `blurred`: before the encoder. `noise`: standard deviation,
+    code values.
+    """
+
+    share: str
+    place: float
+    drift: tuple[int, int]
+    picture: int
+    blurred: bool
+    noise: float
+
+
+@dataclass(frozen=True)
 class Job:
     """The frames of one encode: their rows, how each drifts (n, 2), and which of its pictures is taken."""
 
     encode: Encode
+    blurred: bool
     rows: tuple[int, ...]
     drift: tuple[tuple[int, int], ...]
     picture: tuple[int, ...]
@@ -108,7 +129,7 @@ def draw_encodes(params: CodedPairs, seed: int) -> dict[str, list[Encode]]:
     shares = asdict(params.shares)
     if not sum(shares.values()) > 0:
         raise UserError("frames.coded.shares in params.yaml are all 0; give at least one of them a share")
-    coded = {name: share for name, share in shares.items() if share > 0 and name != BLUR_JPEG}
+    coded = {name: share for name, share in shares.items() if share > 0 and name in CODECS}
     rng = np.random.default_rng([seed, 1])
     drawn: dict[str, list[Encode]] = {}
     for name, share in coded.items():
@@ -119,30 +140,44 @@ def draw_encodes(params: CodedPairs, seed: int) -> dict[str, list[Encode]]:
     return drawn
 
 
-def draw_jobs(keys: list[str], params: CodedPairs, seed: int) -> list[Job]:
-    """Give each frame an encode, a drift and a picture; what is drawn depends on the seed and its key.
-
-    Frames that keep their blur and JPEG twin are in no job.
-    """
-    drawn = draw_encodes(params, seed)
+def draw_damage(key: str, params: CodedPairs, seed: int) -> Damage:
+    """What one frame goes through; depends on the parameters, the seed and its key alone."""
     shares = asdict(params.shares)
     odds = np.array(list(shares.values())) / sum(shares.values())
-    members: dict[Encode, list[tuple[int, tuple[int, int], int]]] = {}
+    rng = _generator(key, seed)
+    share = list(shares)[int(rng.choice(len(odds), p=odds))]
+    place, picture = float(rng.random()), int(rng.integers(GROUP))
+    down, across = (int(step) for step in rng.integers(-params.drift, params.drift + 1, 2))
+    blurred, noise = bool(rng.random() >= params.sharp), float(rng.uniform(*NOISE_RANGE))
+    return Damage(share, place, (down, across), picture, blurred, noise)
+
+
+def draw_jobs(keys: list[str], params: CodedPairs, seed: int) -> list[Job]:
+    """Group the frames whose damage is an encoder's by encode; the others are in no job."""
+    drawn = draw_encodes(params, seed)
+    members: dict[tuple[Encode, bool], list[tuple[int, Damage]]] = {}
     for row, key in enumerate(keys):
-        digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        name = list(shares)[int(rng.choice(len(odds), p=odds))]
-        place, picture = float(rng.random()), int(rng.integers(GROUP))
-        down, across = (int(step) for step in rng.integers(-params.drift, params.drift + 1, 2))
-        if name != BLUR_JPEG:
-            encode = drawn[name][int(place * len(drawn[name]))]
-            members.setdefault(encode, []).append((row, (down, across), picture))
+        damage = draw_damage(key, params, seed)
+        if damage.share in CODECS:
+            encode = drawn[damage.share][int(damage.place * len(drawn[damage.share]))]
+            members.setdefault((encode, damage.blurred), []).append((row, damage))
     jobs = []
-    for encode, given in sorted(members.items(), key=lambda item: str(item[0])):
+    for (encode, blurred), given in sorted(members.items(), key=lambda item: str(item[0])):
         for start in range(0, len(given), BATCH):
-            rows, drifts, pictures = zip(*given[start : start + BATCH], strict=True)
-            jobs.append(Job(encode, rows, drifts, pictures))
+            rows, damages = zip(*given[start : start + BATCH], strict=True)
+            drifts, pictures = zip(*((one.drift, one.picture) for one in damages), strict=True)
+            jobs.append(Job(encode, blurred, rows, drifts, pictures))
     return jobs
+
+
+def uncoded_twin(luma: Plane, key: str, damage: Damage, seed: int) -> Plane:
+    """The twin (S, S) of a frame whose damage is noise, or none."""
+    return luma if damage.share == CLEAN else noisy(luma, damage.noise, _generator(key, seed, "noise"))
+
+
+def _generator(key: str, seed: int, purpose: str = "") -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}:{key}{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def coded_twins(
@@ -171,7 +206,8 @@ def coded_twins(
 def run_job(luma: str, blur_sigma: float, job: Job) -> NDArray[np.uint8]:
     """The twins (n, S, S) of one job's rows of the packed file `luma`; runs in a worker."""
     frames = np.load(luma, mmap_mode="r")[list(job.rows)]
-    return through_encoder(np.stack([blur(frame, blur_sigma) for frame in frames]), job)
+    sigma = blur_sigma if job.blurred else 0.0
+    return through_encoder(np.stack([blur(frame, sigma) for frame in frames]), job)
 
 
 def through_encoder(frames: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MEASURED_AT_ONCE = 64  # frames: bounds the memory of their activations
 # twins of params.yaml -> the table that lists them
 PAIR_TABLES = {"degraded": "pairs", "mixed": "mixed"}
 
@@ -35,6 +37,7 @@ class FrameMOSDataset(Dataset[tuple[Tensor, Tensor]]):
         self.frames = frames
         self.mos = mos
         self.scene = torch.tensor([numbers[name] for name in scenes], dtype=torch.int64)
+        self.measured: Tensor | None = None
 
     @classmethod
     def of_split(cls, layout: Layout, split: str, *, min_mos: float = 1.0) -> FrameMOSDataset:
@@ -55,11 +58,19 @@ class FrameMOSDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return to_float(self.frames[index])[None], self.mos[index]
 
+    @torch.no_grad()
+    def measure(self, function: Callable[[Tensor], Tensor]) -> None:
+        """Keep `function` of every frame, (N, ...) float32 of (n, 1, H, W) in 0..1, as `measured`."""
+        chunks = torch.split(self.frames, MEASURED_AT_ONCE)
+        self.measured = torch.cat([function(to_float(frames)[:, None]) for frames in chunks])
+
     def to(self, device: torch.device | str) -> FrameMOSDataset:
         """Move the whole set to a device, once; return itself."""
         self.frames, self.mos, self.scene = (
             values.to(device) for values in (self.frames, self.mos, self.scene)
         )
+        if self.measured is not None:
+            self.measured = self.measured.to(device)
         return self
 
 

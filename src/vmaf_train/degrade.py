@@ -18,6 +18,12 @@ def blur(luma: Plane, sigma: float) -> Plane:
     return np.asarray(Image.fromarray(luma).filter(ImageFilter.GaussianBlur(sigma)), dtype=np.uint8)
 
 
+def noisy(luma: Plane, sigma: float, rng: np.random.Generator) -> Plane:
+    """Add Gaussian noise of standard deviation `sigma` code values to a uint8 luma plane (H, W)."""
+    noise = rng.standard_normal(luma.shape, dtype=np.float32) * np.float32(sigma)
+    return np.clip(luma + noise + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
 def degrade(luma: Plane, sigma: float, quality: int) -> Plane:
     """Blur a uint8 luma plane (H, W) with a Gaussian, then send it through JPEG.
 

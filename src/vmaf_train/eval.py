@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vmaf_train import plots
-from vmaf_train.coded import BLUR_JPEG
+from vmaf_train.coded import CODECS, NOISE
 from vmaf_train.files import made_by, read_json, replacing, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
@@ -49,18 +49,19 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
             metrics[name] = _beside_nothing(data, layout, "degraded", split_rows(layout, name))
         rows = split_rows(layout, "test")
         mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
-        coded = rows[rows["key"].isin(mixed.loc[mixed["damage"] != BLUR_JPEG, "key"])]
-        if len(coded):
-            metrics["test_coded"] = _beside_nothing(data, layout, "mixed", coded)
+        for name, damages in (("test_coded", list(CODECS)), ("test_noise", [NOISE])):
+            damaged = rows[rows["key"].isin(mixed.loc[mixed["damage"].isin(damages), "key"])]
+            if len(damaged):
+                metrics[name] = _beside_nothing(data, layout, "mixed", damaged)
         samples = plots.sample_luma(params.frames.size, params.seed)
         twins = {
             "filtered.png": np.stack([plots.degrade_sample(sample, params.frames) for sample in samples]),
             "coded.png": plots.code_samples(samples, params.frames.coded),
         }
-        for name, damaged in twins.items():
-            filtered = run_onnx(data, damaged[:, None])[:, 0]
+        for name, twin in twins.items():
+            filtered = run_onnx(data, twin[:, None])[:, 0]
             with replacing(folder / name) as picture:
-                plots.filter_strip(picture, to_unit(samples), to_unit(damaged), filtered)
+                plots.filter_strip(picture, to_unit(samples), to_unit(twin), filtered)
     with replacing(folder / "curves.csv") as curves:
         shutil.copyfile(trained, curves)
     write_json(layout.metrics(model_id), metrics)

@@ -69,6 +69,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
         net = build(section)
         if isinstance(net, Metric) and isinstance(data.train, FrameMOSDataset):
             net.start_at(float(data.train.mos.mean()))
+            data.measure(net)
         precision = choose_precision(params.train.precision, section.kind)
         best = _KeepBest(recipe.patience)
         trainer = _trainer(params, recipe, precision, len(data.batches()), Path(scratch), best)
@@ -101,6 +102,13 @@ class _Data(LightningDataModule):
         self.val: FrameMOSDataset | PairedFrameDataset = read(layout, "val")
         self.recipe = recipe
         self.seed = seed
+
+    def measure(self, net: Metric) -> None:
+        """Do the part of a metric that no training changes once a frame, where no crop is drawn."""
+        if net.measures and not self.recipe.crop:
+            for data in (self.train, self.val):
+                if isinstance(data, FrameMOSDataset):
+                    data.measure(net.measure)
 
     def batches(self, world: int = 1, rank: int = 0) -> Batches[Any]:
         recipe = self.recipe

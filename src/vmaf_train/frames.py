@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from vmaf_train.coded import BLUR_JPEG, coded_twins
+from vmaf_train.coded import CLEAN, NOISE, coded_twins, draw_damage, uncoded_twin
 from vmaf_train.degrade import degrade
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
@@ -87,13 +87,18 @@ def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
 
     shutil.copyfile(folder / DEGRADED, folder / MIXED)
     mixed = np.load(folder / MIXED, mmap_mode="r+")
-    table = pairs.assign(damage=BLUR_JPEG, crf=0, deg_path=MIXED)
-    keys = table["key"].tolist()
-    coded = params.frames.coded
+    keys, coded = pairs["key"].tolist(), params.frames.coded
+    damages = [draw_damage(key, coded, params.seed) for key in keys]
+    shares = [damage.share for damage in damages]
+    table = pairs.assign(damage=shares, crf=0, deg_path=MIXED)
+    clean = np.load(folder / LUMA, mmap_mode="r")
+    for row, (key, damage) in enumerate(zip(keys, damages, strict=True)):
+        if damage.share in (NOISE, CLEAN):
+            mixed[row] = uncoded_twin(clean[row], key, damage, params.seed)
     for job, twins in coded_twins(folder / LUMA, keys, coded, params.seed, params.compute):
         rows = list(job.rows)
         mixed[rows] = twins
-        table.loc[rows, "damage"], table.loc[rows, "crf"] = job.encode.codec, job.encode.crf
+        table.loc[rows, "crf"] = job.encode.crf
     mixed.flush()
     write_table(folder / "mixed.parquet", table)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,23 +173,37 @@ def _raw_input(clip: Frames, fps: int) -> Any:
     return ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=fps)
 
 
-def vmaf(path: Path, pristine: Frames, fps: int) -> float:
-    """Mean VMAF (0..100) of a clip against uint8 luma (frames, height, width).
+def vmaf(paths: Sequence[Path], pristine: Frames, fps: int) -> list[float]:
+    """VMAF (0..100) of clips of one scene against uint8 luma (frames, height, width), a mean each.
 
-    A smaller clip is enlarged with bicubic interpolation first, as a player would.
+    A smaller clip is enlarged with bicubic interpolation first, as a player would. The first frame is
+    left out where there are more: libvmaf sees no motion in it. The clips are joined and measured by one
+    process, whose start would cost more than the measuring.
 
     Raises:
-        UserError: ffmpeg cannot read the clip, or the clip has fewer frames.
+        UserError: ffmpeg cannot read a clip, or a clip has another number of frames.
     """
     import ffmpeg
 
-    report = _vmaf_report(ffmpeg.input(str(path), threads=1), pristine, fps, f"measuring VMAF of {path.name}")
-    if len(report["frames"]) != len(pristine):
+    height, width = pristine.shape[1:]
+    clips = [
+        _renumbered(ffmpeg.input(str(path), threads=1), fps)
+        .filter("scale", width, height, flags="bicubic+bitexact")
+        .filter("setsar", 1)
+        for path in paths
+    ]
+    joined = ffmpeg.concat(*clips) if len(clips) > 1 else clips[0]
+    what = f"measuring VMAF of {', '.join(path.name for path in paths)}"
+    report = _vmaf_report(joined, pristine, fps, what, times=len(paths))
+    frames = [frame["metrics"]["vmaf"] for frame in report["frames"]]
+    count = len(pristine)
+    if len(frames) != count * len(paths):
         raise UserError(
-            f"measuring VMAF of {path.name}: {len(report['frames'])} frames of {len(pristine)}; "
-            "free some disk space and run again"
+            f"{what}: {len(frames)} frames of {count * len(paths)}; free some disk space and run again"
         )
-    return float(report["pooled_metrics"]["vmaf"]["mean"])
+    first = 1 if count > 1 else 0
+    groups = [frames[start + first : start + count] for start in range(0, len(frames), count)]
+    return [sum(group) / len(group) for group in groups]
 
 
 def libvmaf_version() -> str:
@@ -200,17 +215,16 @@ def libvmaf_version() -> str:
     return str(report["version"])
 
 
-def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str) -> dict[str, Any]:
+def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str, times: int = 1) -> dict[str, Any]:
+    """libvmaf's report of a stream of the pristine size against `times` repetitions of `pristine`."""
     import ffmpeg
 
-    height, width = pristine.shape[1:]
     with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
         log = Path(folder) / "vmaf.json"
-        enlarged = shown.filter("scale", width, height, flags="bicubic+bitexact")
-        pair = [_renumbered(enlarged, fps), _renumbered(_raw_input(pristine, fps), fps)]
+        pair = [_renumbered(shown, fps), _renumbered(_raw_input(pristine, fps), fps)]
         options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1}
         measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
-        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=yuv420(pristine))
+        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=yuv420(pristine) * times)
         try:
             report: dict[str, Any] = json.loads(log.read_text())
         except (OSError, ValueError):

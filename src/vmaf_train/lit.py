@@ -14,7 +14,7 @@ from torch.nn import functional as fn
 from vmaf_train.batches import PairBatch, ScoredBatch
 from vmaf_train.errors import UserError
 from vmaf_train.nets import LearnedFilter, Metric
-from vmaf_train.params import Recipe
+from vmaf_train.params import FilterRecipe, Recipe
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -121,7 +121,7 @@ class NrTraining(Training):
 
     def loss(self, batch: ScoredBatch) -> Tensor:
         """Squared error (MOS^2) plus `rank_weight` times the ranking loss."""
-        predicted = self.net(batch.frame).float()
+        predicted = self._scores(self.net, batch).float()
         loss = fn.mse_loss(predicted, batch.mos)
         if self.recipe.rank_weight:
             loss = loss + self.recipe.rank_weight * rank_loss(predicted, batch.mos, batch.scene)
@@ -131,17 +131,28 @@ class NrTraining(Training):
         """Squared error of each clip, MOS^2."""
         # half precision rounds a score of 3 to steps of 1/64 (bf16): scores are compared in float32
         with torch.autocast(batch.frame.device.type, enabled=False):
-            return fn.mse_loss(self.scored_net(batch.frame), batch.mos, reduction="none")
+            return fn.mse_loss(self._scores(self.scored_net, batch), batch.mos, reduction="none")
+
+    @staticmethod
+    def _scores(net: nn.Module, batch: ScoredBatch) -> Tensor:
+        return cast(Metric, net).judge(batch.frame) if batch.measured else cast(Tensor, net(batch.frame))
 
 
 class FilterTraining(Training):
-    """Mean absolute error between filtered and clean luma; the clamp is left out while training."""
+    """Mean absolute error between filtered and clean luma; the clamp is left out while training.
+
+    With `charbonnier` e of the recipe it is sqrt(error^2 + e^2) (Charbonnier et al., ICIP 1994): the pull of
+    frames that need no help then fades, where plain absolute error holds the network at doing nothing.
+    """
 
     monitor = "val/l1"
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Absolute error in 0..1, of the unclamped output: the clamp's gradient is zero outside."""
-        return fn.l1_loss(cast(LearnedFilter, self.net).unclamped(batch.degraded).float(), batch.clean)
+        """Error in 0..1 of the unclamped output: the clamp's gradient is zero outside."""
+        filtered = cast(LearnedFilter, self.net).unclamped(batch.degraded).float()
+        if isinstance(self.recipe, FilterRecipe) and self.recipe.charbonnier:
+            return ((filtered - batch.clean).square() + self.recipe.charbonnier**2).sqrt().mean()
+        return fn.l1_loss(filtered, batch.clean)
 
     def figure(self, batch: PairBatch) -> Tensor:
         """Absolute error of each frame, in 0..1."""

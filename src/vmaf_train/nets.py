@@ -23,6 +23,20 @@ class Metric(nn.Module):
     """One distorted luma frame to a mean opinion score; `head` is the last linear layer."""
 
     head: nn.Linear
+    measures = False
+    """Whether `measure` does more than hand the frame on: then training does it once a frame."""
+
+    def measure(self, frame: Tensor) -> Tensor:
+        """The part without weights: luma (N, 1, H, W) in 0..1 to what `judge` takes."""
+        return frame
+
+    def judge(self, measured: Tensor) -> Tensor:
+        """The part that learns: what `measure` gives to scores (N,)."""
+        raise NotImplementedError
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """Map luma (N, 1, H, W) in 0..1 to scores (N,); the registered graph fixes H = W = 224."""
+        return self.judge(self.measure(frame))
 
     def start_at(self, score: float) -> None:
         """Set the head's bias, so that an untrained network answers about `score`."""
@@ -56,9 +70,9 @@ class NrMetric(Metric):
         self.head = nn.Linear(8 * w, 1)
         self.start_at(MID_SCORE)
 
-    def forward(self, frame: Tensor) -> Tensor:
-        """Map luma (N, 1, H, W) in 0..1 to scores (N,); the registered graph fixes H = W = 224."""
-        return cast(Tensor, self.head(self.pool(self.features(frame)).flatten(1))).squeeze(1)
+    def judge(self, measured: Tensor) -> Tensor:
+        """Map luma (N, 1, H, W) in 0..1 to scores (N,)."""
+        return cast(Tensor, self.head(self.pool(self.features(measured)).flatten(1))).squeeze(1)
 
 
 class EnergyMetric(Metric):
@@ -73,6 +87,7 @@ class EnergyMetric(Metric):
     """
 
     filters: Tensor
+    measures = True
 
     def __init__(self, width: int = 32, dropout: float = 0.2) -> None:
         super().__init__()
@@ -87,23 +102,25 @@ class EnergyMetric(Metric):
         self.head = nn.Linear(ENERGY_HIDDEN, 1)
         self.start_at(MID_SCORE)
 
-    def energies(self, frame: Tensor) -> Tensor:
-        """Luma (N, 1, H, W) in 0..1 to logarithms (N, 48, H/16, W/16)."""
+    def measure(self, frame: Tensor) -> Tensor:
+        """Luma (N, 1, H, W) in 0..1 to logarithms of energies (N, 48, H/16, W/16)."""
         found = []
-        for scale in range(ENERGY_SCALES):
-            response = fn.conv2d(_with_border(frame), self.filters)
-            cell = ENERGY_CELL >> scale
-            size = torch.log(fn.avg_pool2d(response.abs(), cell) + FAINT)
-            power = torch.log(fn.avg_pool2d(response * response, cell) + FAINT**2)
-            found += [size, 0.5 * power - size]
-            frame = fn.avg_pool2d(frame, 2)
-        return torch.cat(found, 1)
-
-    def forward(self, frame: Tensor) -> Tensor:
-        """Map luma (N, 1, H, W) in 0..1 to scores (N,); the registered graph fixes H = W = 224."""
         # the square of a faint response is too small for half precision
         with torch.autocast(frame.device.type, enabled=False):
-            energies = self.even(self.energies(frame.float()))
+            frame = frame.float()
+            for scale in range(ENERGY_SCALES):
+                response = fn.conv2d(_with_border(frame), self.filters)
+                cell = ENERGY_CELL >> scale
+                size = torch.log(fn.avg_pool2d(response.abs(), cell) + FAINT)
+                power = torch.log(fn.avg_pool2d(response * response, cell) + FAINT**2)
+                found += [size, 0.5 * power - size]
+                frame = fn.avg_pool2d(frame, 2)
+        return torch.cat(found, 1)
+
+    def judge(self, measured: Tensor) -> Tensor:
+        """Energies (N, 48, H/16, W/16) to scores (N,)."""
+        with torch.autocast(measured.device.type, enabled=False):
+            energies = self.even(measured)
             pooled = torch.cat([_mean_and_spread(self.mix(energies)), _mean_and_spread(energies)], 1)
             hidden = fn.relu(self.hidden(self.dropout(self.even_pooled(pooled))))
             return cast(Tensor, self.head(hidden)).squeeze(1)

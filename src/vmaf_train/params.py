@@ -89,13 +89,17 @@ class Shares:
     x265: float
     svtav1: float
     vp9: float
+    noise: float
+    clean: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodedPairs:
-    """Twins from real encoders: blur before them, number of encodes, drift (pixels a picture), shares."""
+    """Twins from real encoders: blur before them, the part that stays sharp, number of encodes, drift
+    (pixels a picture), shares."""
 
     blur_sigma: float
+    sharp: float
     encodes: int
     drift: int
     shares: Shares
@@ -143,9 +147,13 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterRecipe(Recipe):
-    """How a filter is trained: `pairs` of blur and JPEG, or also with the damage of real encoders."""
+    """How a filter is trained: `pairs` of blur and JPEG, or also other damage and none (`mixed`).
+
+    `charbonnier`: errors far below it, in 0..1, weigh next to nothing; 0: plain absolute error.
+    """
 
     pairs: Literal["degraded", "mixed"]
+    charbonnier: float
 
 
 @dataclass(frozen=True, kw_only=True)

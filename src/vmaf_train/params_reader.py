@@ -32,6 +32,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "frames.blur_sigma": (0, 20),
     "frames.jpeg_quality": (1, 100),
     "frames.coded.blur_sigma": (0, 20),
+    "frames.coded.sharp": (0, 1),
     "frames.coded.encodes": (1, 10**4),
     "frames.coded.drift": (0, 16),
     "blur_jpeg": (0, 1e6),
@@ -57,6 +58,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "rank_weight": (0, 1e6),
     "ema_decay": (0, 0.99999),
     "min_mos": (1, 5),
+    "charbonnier": (0, 1),
 }
 
 

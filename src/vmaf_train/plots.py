@@ -61,7 +61,7 @@ def code_samples(luma: NDArray[np.uint8], coded: CodedPairs) -> NDArray[np.uint8
 
     count = len(luma)
     encode = Encode("x264", 32, "medium")
-    job = Job(encode, tuple(range(count)), ((coded.drift, 0),) * count, (GROUP - 1,) * count)
+    job = Job(encode, True, tuple(range(count)), ((coded.drift, 0),) * count, (GROUP - 1,) * count)
     return through_encoder(np.stack([blur(still, coded.blur_sigma) for still in luma]), job)
 
 

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import shutil
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmaf_train.cards import card, readme_block, with_block
 from vmaf_train.files import json_text, made_by, read_json, replacing, sha256_bytes, sha256_file, write_text
@@ -29,9 +29,6 @@ from vmaf_train.sources import sources_sha256
 from vmaf_train.split import SPLITS
 from vmaf_train.tables import read_table
 
-if TYPE_CHECKING:
-    pass
-
 LICENCE = "BSD-2-Clause-Patent"
 LIBRARIES = ("lightning", "numpy", "onnx", "onnxruntime", "torch")
 SCORE = "No-reference quality: one distorted luma frame to a mean opinion score on 1..5, by "
@@ -40,7 +37,7 @@ DESCRIPTIONS = {
     "convolutional": SCORE + "a small convolutional network (the published design).",
     "energies": SCORE + "a small network over the energies of derivative filters.",
     "degraded": FILTER + "a Gaussian blur followed by JPEG (the published pairs).",
-    "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1 and VP9.",
+    "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1, VP9, noise, and clean frames.",
 }
 # frame sizes at which a card states the work, height then width
 CARD_SIZES = {"540p": (540, 960), "1080p": (1080, 1920)}

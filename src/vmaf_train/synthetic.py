@@ -118,25 +118,24 @@ def render_scene(
         pristine = photo_clip(source, name, seed, *frame)
     else:
         pristine = published(render_clip(name, seed, *frame), seeded(seed, "published", name))
-    clips = []
-    for index, impairment in enumerate(draw_plans(seeded(seed, "plans", name), wanted.variants)):
-        letter = variant_letters(index)
-        path = f"{CLIPS}/{name}_{letter}.mp4"
+    plans = draw_plans(seeded(seed, "plans", name), wanted.variants)
+    letters = [variant_letters(index) for index in range(len(plans))]
+    paths = [f"{CLIPS}/{name}_{letter}.mp4" for letter in letters]
+    for letter, path, impairment in zip(letters, paths, plans, strict=True):
         damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
         encode(damaged, impairment, wanted.fps, folder / path)
-        score = vmaf(folder / path, pristine, wanted.fps)
-        done = dataclasses.asdict(impairment)
-        clips.append(
-            Rendered(
-                path=path,
-                scene=name,
-                source=source.name if source else "",
-                impairment=done,
-                vmaf=score,
-                mos=vmaf_to_mos(score),
-            )
+    scores = vmaf([folder / path for path in paths], pristine, wanted.fps)
+    return [
+        Rendered(
+            path=path,
+            scene=name,
+            source=source.name if source else "",
+            impairment=dataclasses.asdict(impairment),
+            vmaf=score,
+            mos=vmaf_to_mos(score),
         )
-    return clips
+        for path, impairment, score in zip(paths, plans, scores, strict=True)
+    ]
 
 
 def variant_letters(index: int) -> str:
