@@ -33,9 +33,10 @@ from hypothesis import strategies as st
 
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
-from vmaf_train.middle import middle_luma, probe
+from vmaf_train.middle import middle_luma
 from vmaf_train.mos import find_score_table, join, read_scores
 from vmaf_train.unpack import unpack
+from vmaf_train.video import probe
 
 INPUTS = {"tables": 10_000, "archives": 5_000, "clips": 2_000}
 SLOWEST = 20  # seconds an input may take
