@@ -65,8 +65,8 @@ def test_cut_equals_slicing_and_flipping() -> None:
         mirror=torch.tensor([False, True]), turn=torch.tensor([True, False]),
     )  # fmt: skip
     given = cut(frames, torch.tensor([2, 7]), windows, 8)
-    torch.testing.assert_close(given[0, 0], frames[2, 0:8, 3:11].flip(0) / 255)
-    torch.testing.assert_close(given[1, 0], frames[7, 5:13, 8:16].flip(1) / 255)
+    torch.testing.assert_close(given[0, 0], frames[2, 0:8, 3:11].flip(0))
+    torch.testing.assert_close(given[1, 0], frames[7, 5:13, 8:16].flip(1))
 
 
 def test_batches_by_scene_hold_whole_scenes() -> None:
@@ -110,6 +110,19 @@ def test_measured_frames_come_in_place_of_luma_with_their_own_scores() -> None:
             assert batch.measured
             rows = [data.mos.tolist().index(score) for score in batch.mos.tolist()]
             torch.testing.assert_close(batch.frame[:, 0], expected[rows])
+
+
+def test_what_was_measured_for_each_pixel_is_cropped_and_mirrored_as_luma_is() -> None:
+    plain, measured = scored(), scored()
+    measured.measure(lambda luma: 2 * luma - 1)
+    for luma, batch in zip(
+        Batches(plain, 4, seed=1, crop=8), Batches(measured, 4, seed=1, crop=8), strict=True
+    ):
+        assert isinstance(luma, ScoredBatch)
+        assert isinstance(batch, ScoredBatch)
+        assert batch.measured
+        torch.testing.assert_close(batch.frame, 2 * luma.frame - 1)
+        torch.testing.assert_close(batch.mos, luma.mos)
 
 
 def test_a_crop_larger_than_the_frames_is_refused() -> None:

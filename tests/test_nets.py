@@ -8,7 +8,7 @@ import torch
 
 from vmaf_train.export import compare, to_onnx
 from vmaf_train.graph import check_graph
-from vmaf_train.nets import EnergyMetric, LearnedFilter, NrMetric, build, interleave
+from vmaf_train.nets import EnergyMetric, LearnedFilter, NrMetric, build, interleave, local_contrast
 from vmaf_train.params import Params
 
 
@@ -127,3 +127,34 @@ def test_the_design_in_the_parameters_decides_the_metric(make_params: Callable[.
 def test_the_stem_of_the_published_metric_starts_blind_to_brightness() -> None:
     stem = next(NrMetric().features.parameters())
     torch.testing.assert_close(stem.mean((1, 2, 3)), torch.zeros(len(stem)), atol=1e-7, rtol=0)
+
+
+def test_local_contrast_is_what_a_direct_computation_gives_also_at_the_border() -> None:
+    luma = torch.rand(1, 1, 12, 9)
+
+    def around(picture: torch.Tensor, y: int, x: int) -> torch.Tensor:
+        return picture[0, 0, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+
+    places = [(y, x) for y in range(12) for x in range(9)]
+    detail = luma - torch.stack([around(luma, y, x).mean() for y, x in places]).reshape(luma.shape)
+    power = torch.stack([around(detail**2, y, x).mean() for y, x in places]).reshape(luma.shape)
+    torch.testing.assert_close(local_contrast(luma, radius=1), detail / (power.sqrt() + 10 / 255))
+
+
+def test_a_metric_of_local_contrast_is_blind_to_brightness_and_nearly_to_contrast() -> None:
+    net, luma = NrMetric(4, radius=3).eval(), 0.2 + 0.3 * torch.rand(2, 1, 224, 224)
+    torch.testing.assert_close(net(luma + 0.3), net(luma), atol=1e-4, rtol=0)
+    seen, more = local_contrast(luma, 3), local_contrast(1.5 * luma, 3)
+    assert float((seen - more).abs().mean() / seen.abs().mean()) < 0.2
+    assert parameters(net) == parameters(NrMetric(4))
+
+
+def test_a_plain_frame_has_no_local_contrast() -> None:
+    assert float(local_contrast(torch.full((1, 1, 16, 16), 0.7), 3).abs().max()) < 1e-3
+
+
+def test_a_metric_of_local_contrast_becomes_an_allowed_file_that_equals_it() -> None:
+    net = NrMetric(4, radius=3).eval()
+    data = to_onnx(net, "nr")
+    check_graph(data, name="contrast.onnx")
+    compare(net, data, "nr", name="contrast.onnx")

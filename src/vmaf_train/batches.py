@@ -96,18 +96,11 @@ class Batches(Generic[Data]):
         return Windows(top, left, mirror, turn)
 
     def _assemble(self, index: Tensor, windows: Windows) -> ScoredBatch | PairBatch:
-        data = self.data
-        if isinstance(data, FrameMOSDataset):
-            # upside down is no natural picture: a metric sees left and right swapped only
-            upright = windows._replace(turn=torch.zeros_like(windows.turn))
-            there = index.to(data.mos.device)
-            if data.measured is not None:
-                return ScoredBatch(data.measured[there], data.mos[there], data.scene[there], measured=True)
-            return ScoredBatch(
-                cut(data.frames, index, upright, self.crop), data.mos[there], data.scene[there]
-            )
+        if isinstance(self.data, FrameMOSDataset):
+            return _scored(self.data, index, windows, self.crop)
         return PairBatch(
-            cut(data.degraded, index, windows, self.crop), cut(data.clean, index, windows, self.crop)
+            to_float(cut(self.data.degraded, index, windows, self.crop)),
+            to_float(cut(self.data.clean, index, windows, self.crop)),
         )
 
 
@@ -135,7 +128,7 @@ class InOrder(Generic[Data]):
 
 
 def cut(frames: Tensor, index: Tensor, windows: Windows, crop: int) -> Tensor:
-    """Crops (N, 1, crop, crop) in 0..1 of `frames` (M, H, W) uint8 at `index`; crop 0: whole frames.
+    """Crops (N, 1, crop, crop) of `frames` (M, H, W) at `index`; crop 0: whole frames.
 
     `mirror` swaps left and right, `turn` top and bottom. The pixels never leave the device of `frames`.
     """
@@ -146,7 +139,20 @@ def cut(frames: Tensor, index: Tensor, windows: Windows, crop: int) -> Tensor:
     rows = top + torch.where(turn, height - 1 - down, down)
     columns = left + torch.where(mirror, width - 1 - across, across)
     picked = frames[index.to(device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return to_float(picked)[:, None]
+    return picked[:, None]
+
+
+def _scored(data: FrameMOSDataset, index: Tensor, windows: Windows, crop: int) -> ScoredBatch:
+    # upside down is no natural picture: a metric sees left and right swapped only
+    upright = windows._replace(turn=torch.zeros_like(windows.turn))
+    there = index.to(data.mos.device)
+    if data.measured is None:
+        frame = to_float(cut(data.frames, index, upright, crop))
+    elif data.measured.shape[1:] == (1, *data.frames.shape[1:]):
+        frame = cut(data.measured[:, 0], index, upright, crop)
+    else:
+        frame = data.measured[there]
+    return ScoredBatch(frame, data.mos[there], data.scene[there], data.measured is not None)
 
 
 def _scene_groups(data: FrameMOSDataset | PairedFrameDataset) -> list[list[int]]:

@@ -104,8 +104,8 @@ class _Data(LightningDataModule):
         self.seed = seed
 
     def measure(self, net: Metric) -> None:
-        """Do the part of a metric that no training changes once a frame, where no crop is drawn."""
-        if net.measures and not self.recipe.crop:
+        """Do the part of a metric that no training changes once a frame, where crops allow it."""
+        if net.measures == "pixels" or (net.measures == "cells" and not self.recipe.crop):
             for data in (self.train, self.val):
                 if isinstance(data, FrameMOSDataset):
                     data.measure(net.measure)

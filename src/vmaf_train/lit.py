@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar, cast
 
 import torch
@@ -19,7 +20,7 @@ from vmaf_train.params import FilterRecipe, Recipe
 Net = TypeVar("Net", bound=nn.Module)
 
 
-class Training(LightningModule):
+class Training(LightningModule, ABC):
     """AdamW, schedule, averaging of the weights and the watch over the loss, common to all kinds."""
 
     monitor: str  # the figure whose lowest value marks the best checkpoint
@@ -41,13 +42,13 @@ class Training(LightningModule):
         """The network that is validated and kept: the averaged one where the recipe averages."""
         return self.averaged or self.net
 
+    @abstractmethod
     def loss(self, batch: Any) -> Tensor:
         """The training loss of one batch, a scalar."""
-        raise NotImplementedError
 
+    @abstractmethod
     def figure(self, batch: Any) -> Tensor:
         """The validation figure of each item of a batch, (N,)."""
-        raise NotImplementedError
 
     def training_step(self, batch: Any, _index: int) -> Tensor:
         """One step; every `log_every` steps the mean loss is logged and must be finite."""

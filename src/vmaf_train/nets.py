@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional as fn
 from vmaf_train.params import FilterModel, NrModel
 
 MID_SCORE = 3.0
+CONTRAST_FLOOR = 10 / 255  # of luma: local contrast far below it counts as none
 ENERGY_SCALES = 3
 ENERGY_CELL = 16  # pixels of the frame
 ENERGY_HIDDEN = 24
@@ -19,20 +21,23 @@ FAINT = 1 / 510  # half a code value: what rounding to 8 bits hides
 DETAIL_GAIN = 5.0
 
 
-class Metric(nn.Module):
+class Metric(nn.Module, ABC):
     """One distorted luma frame to a mean opinion score; `head` is the last linear layer."""
 
     head: nn.Linear
-    measures = False
-    """Whether `measure` does more than hand the frame on: then training does it once a frame."""
+    measures: Literal["nothing", "pixels", "cells"] = "nothing"
+    """What `measure` gives: the frame itself, a value for each pixel of it, or values for cells of it.
+
+    Training measures a frame once, except where it draws crops that cells do not fit.
+    """
 
     def measure(self, frame: Tensor) -> Tensor:
         """The part without weights: luma (N, 1, H, W) in 0..1 to what `judge` takes."""
         return frame
 
+    @abstractmethod
     def judge(self, measured: Tensor) -> Tensor:
         """The part that learns: what `measure` gives to scores (N,)."""
-        raise NotImplementedError
 
     def forward(self, frame: Tensor) -> Tensor:
         """Map luma (N, 1, H, W) in 0..1 to scores (N,); the registered graph fixes H = W = 224."""
@@ -48,12 +53,15 @@ class NrMetric(Metric):
     """The published metric: a small convolutional network.
 
     A 3x3 stem of stride 2 and five depthwise-separable blocks (1/32 of the resolution, `8 * width`
-    channels), global average pooling, one linear layer. `width` 16 has 19.1 K parameters.
+    channels), global average pooling, one linear layer. `width` 16 has 19.1 K parameters. With `radius`
+    above 0 it sees luma after `local_contrast`, so that neither brightness nor contrast sways the score.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, radius: int = 0) -> None:
         super().__init__()
         w = width
+        self.radius = radius
+        self.measures = "pixels" if radius else "nothing"
         self.features = nn.Sequential(
             _conv_bn(1, w, kernel=3, stride=2),
             _separable(w, 2 * w, stride=2),
@@ -70,9 +78,30 @@ class NrMetric(Metric):
         self.head = nn.Linear(8 * w, 1)
         self.start_at(MID_SCORE)
 
+    def measure(self, frame: Tensor) -> Tensor:
+        """Luma (N, 1, H, W) in 0..1 to its local contrast, or unchanged, of the same shape."""
+        return local_contrast(frame, self.radius) if self.radius else frame
+
     def judge(self, measured: Tensor) -> Tensor:
-        """Map luma (N, 1, H, W) in 0..1 to scores (N,)."""
+        """Map what `measure` gives, (N, 1, H, W), to scores (N,)."""
         return cast(Tensor, self.head(self.pool(self.features(measured)).flatten(1))).squeeze(1)
+
+
+def local_contrast(luma: Tensor, radius: int) -> Tensor:
+    """Luma less its local mean, divided by its local standard deviation: about -3..3, same shape.
+
+    `luma` is (N, 1, H, W) in 0..1, the mean is over 2 `radius` + 1 pixels each way. The result has much
+    the same statistics in every clean picture, and others in a damaged one: Ruderman, "The statistics of
+    natural images", Network 1994; BRISQUE (Mittal, Moorthy & Bovik, TIP 2012).
+    """
+
+    def mean(values: Tensor) -> Tensor:
+        return fn.avg_pool2d(values, 2 * radius + 1, 1, radius, count_include_pad=False)
+
+    # squares of faint details are too small for half precision
+    with torch.autocast(luma.device.type, enabled=False):
+        detail = luma.float() - mean(luma.float())
+        return detail / (mean(detail * detail).sqrt() + CONTRAST_FLOOR)
 
 
 class EnergyMetric(Metric):
@@ -87,7 +116,7 @@ class EnergyMetric(Metric):
     """
 
     filters: Tensor
-    measures = True
+    measures = "cells"
 
     def __init__(self, width: int = 32, dropout: float = 0.2) -> None:
         super().__init__()
@@ -262,5 +291,5 @@ def build(section: NrModel | FilterModel) -> Metric | LearnedFilter:
     if isinstance(section, NrModel):
         if section.net.design == "energies":
             return EnergyMetric(section.net.width)
-        return NrMetric(section.net.width)
+        return NrMetric(section.net.width, section.net.radius)
     return LearnedFilter(section.net.channels, section.net.blocks, section.net.stride)

@@ -158,10 +158,11 @@ class FilterRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class NrNet:
-    """Design and size of a no-reference network."""
+    """Design and size of a no-reference network; `radius` is that of its local contrast, in pixels."""
 
     design: Literal["convolutional", "energies"]
     width: int
+    radius: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "split.test": (0, 1),
     "split.val": (0, 1),
     "width": (1, 256),
+    "radius": (0, 31),
     "channels": (1, 256),
     "blocks": (0, 64),
     "stride": (1, 8),
