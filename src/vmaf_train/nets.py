@@ -13,7 +13,7 @@ from torch.nn import functional as fn
 from vmaf_train.params import FilterModel, NrModel
 
 MID_SCORE = 3.0
-CONTRAST_FLOOR = 10 / 255  # of luma: local contrast far below it counts as none
+CONTRAST_FLOOR = 6 / 255  # of luma: local contrast far below it counts as none
 ENERGY_SCALES = 3
 ENERGY_CELL = 16  # pixels of the frame
 ENERGY_HIDDEN = 24
