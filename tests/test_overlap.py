@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -42,23 +42,6 @@ def test_the_source_is_never_further_ahead_than_the_depth() -> None:
         assert len(produced) <= item + 1 + 3 + 1
 
 
-def test_a_consumer_that_stops_early_closes_the_source_and_ends_its_thread() -> None:
-    closed = threading.Event()
-
-    def source() -> Iterator[int]:
-        try:
-            yield from range(1000)
-        finally:
-            closed.set()
-
-    before = set(threading.enumerate())
-    stage = ahead(source(), 2)
-    assert next(stage) == 0
-    stage.close()
-    assert closed.is_set()
-    assert set(threading.enumerate()) <= before
-
-
 def test_results_come_in_the_order_of_the_items() -> None:
     def slow_when_even(item: int) -> int:
         time.sleep(0.002 * (item % 2 == 0))
@@ -94,7 +77,14 @@ def test_an_error_comes_in_its_items_place() -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_a_consumer_that_stops_early_closes_the_source_and_ends_every_worker() -> None:
+@pytest.mark.parametrize(
+    "stage_of",
+    [lambda source: ahead(source, 2), lambda source: map_ahead(lambda item: item, source, 2, 4)],
+    ids=["ahead", "map_ahead"],
+)
+def test_a_consumer_that_stops_early_closes_the_source_and_ends_every_thread(
+    stage_of: Callable[[Iterator[int]], Generator[int, None, None]],
+) -> None:
     closed = threading.Event()
 
     def source() -> Iterator[int]:
@@ -104,7 +94,7 @@ def test_a_consumer_that_stops_early_closes_the_source_and_ends_every_worker() -
             closed.set()
 
     before = set(threading.enumerate())
-    stage = map_ahead(lambda item: item, source(), 2, 4)
+    stage = stage_of(source())
     assert next(stage) == 0
     stage.close()
     assert closed.is_set()
