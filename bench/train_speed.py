@@ -32,7 +32,7 @@ from vmaf_train.batches import Batches
 from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
 from vmaf_train.fit import keep_freed_memory
 from vmaf_train.lit import to_channels_last
-from vmaf_train.nets import build
+from vmaf_train.nets import LearnedFilter, Metric, build
 from vmaf_train.params import Params
 from vmaf_train.params_reader import read_params
 
@@ -46,6 +46,7 @@ class Way:
     name: str
     files: bool = False
     workers: int = 0
+    measured: bool = False
     channels_last: bool = False
     keep_memory: bool = False
     half: torch.dtype | None = None
@@ -64,14 +65,13 @@ class FileDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         clean = self._read("clean", index)
-        if not self.pairs:
-            return clean.flip(-1) if torch.rand(()) < 0.5 else clean, torch.tensor(3.0)
-        degraded = self._read("degraded", index)
+        part: tuple[Any, ...] = (...,)
         if self.crop:
             top, left = torch.randint(clean.shape[-1] - self.crop + 1, (2,)).tolist()
             part = (..., slice(top, top + self.crop), slice(left, left + self.crop))
-            clean, degraded = clean[part], degraded[part]
-        return degraded, clean
+        if self.pairs:
+            return self._read("degraded", index)[part], clean[part]
+        return clean[part].flip(-1) if torch.rand(()) < 0.5 else clean[part], torch.tensor(3.0)
 
     def _read(self, name: str, index: int) -> torch.Tensor:
         with Image.open(self.folder / f"{name}_{index}.png") as picture:
@@ -86,7 +86,9 @@ def pictures(count: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(clean.astype(np.uint8)), torch.from_numpy(degraded.astype(np.uint8))
 
 
-def batches(way: Way, model: str, params: Params, count: int, scratch: Path) -> Iterable[Any]:
+def batches(
+    way: Way, model: str, params: Params, count: int, scratch: Path, net: Metric | LearnedFilter
+) -> Iterable[Any]:
     """Endless batches of one way."""
     kind, recipe = params.model(model).kind, params.recipe(model)
     clean, degraded = pictures(count, params.frames.size)
@@ -101,9 +103,11 @@ def batches(way: Way, model: str, params: Params, count: int, scratch: Path) -> 
         )  # fmt: skip
         return _endless(loader)
     keys = [str(index) for index in range(count)]
-    if kind == "nr":
-        scored = FrameMOSDataset(clean, torch.full((count,), 3.0), keys, keys).to(way.device)
-        return _endless(Batches(scored, recipe.batch_size, seed=1, crop=recipe.crop))
+    if isinstance(net, Metric):
+        scored = FrameMOSDataset(clean, torch.full((count,), 3.0), keys, keys)
+        if way.measured:
+            scored.measure(net.measure)
+        return _endless(Batches(scored.to(way.device), recipe.batch_size, seed=1, crop=recipe.crop))
     paired = PairedFrameDataset(degraded, clean, keys).to(way.device)
     return _endless(Batches(paired, recipe.batch_size, seed=1, crop=recipe.crop))
 
@@ -120,17 +124,18 @@ def measure(way: Way, model: str, count: int, seconds: float, threads: int) -> t
     torch.set_num_threads(threads)
     if way.keep_memory:
         keep_freed_memory()
-    net = build(section).to(way.device)
+    net = build(section)
     if way.channels_last:
         to_channels_last(net)
+    net.to(way.device)
     loss = torch.nn.functional.mse_loss if section.kind == "nr" else torch.nn.functional.l1_loss
-    forward = net if section.kind == "nr" else net.unclamped
+    forward: Any = net.unclamped if isinstance(net, LearnedFilter) else net.judge if way.measured else net
     optimizer = torch.optim.AdamW(net.parameters(), recipe.lr_scale * params.lr)
     scaler = torch.amp.GradScaler(way.device, enabled=way.half is torch.float16)
     samples = pixels = 0
     begin = 0.0
     with tempfile.TemporaryDirectory() as scratch:
-        for step, batch in enumerate(batches(way, model, params, count, Path(scratch))):
+        for step, batch in enumerate(batches(way, model, params, count, Path(scratch), net)):
             if step == WARM_UP:
                 begin, samples, pixels = _now(way), 0, 0
             source, target = (values.to(way.device, non_blocking=True) for values in batch[:2])
@@ -153,17 +158,19 @@ def _now(way: Way) -> float:
     return time.perf_counter()
 
 
-def ways() -> list[Way]:
-    """Each row changes one thing of the row before it."""
+def ways(measures: bool) -> list[Way]:
+    """Each row changes one thing of the row before it; `measures`: `fit` does a part of the network once."""
     cores = os.cpu_count() or 1
     plain = Way("a PNG file an item", files=True)
     memory = Way("in memory, whole batches")
-    last = replace(memory, name="+ channels last", channels_last=True)
+    once = replace(memory, name="+ measured once a frame", measured=True)
+    last = replace(once if measures else memory, name="+ channels last", channels_last=True)
     kept = replace(last, name="+ freed memory kept", keep_memory=True)
     rows = [
         plain,
         replace(plain, name=f"the same, {cores} loader processes", workers=cores),
         memory,
+        *([once] if measures else []),
         last,
         kept,
     ]
@@ -187,9 +194,12 @@ def main(seconds: float = 10, clips: int = 256, threads: int = 0) -> None:
         recipe = params.recipe(model)
         side = recipe.crop or params.frames.size
         print(f"\n{model}: batches of {recipe.batch_size} pictures of {side}x{side}")
+        net = build(params.model(model))
+        fitting = ("pixels",) if recipe.crop else ("pixels", "cells")
+        measures = isinstance(net, Metric) and net.measures in fitting
         rows: list[tuple[str, ...]] = []
         first: dict[str, float] = {}
-        for way in ways():
+        for way in ways(measures):
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
                 samples, pixels = alone.submit(measure, way, model, clips, seconds, threads).result()
             ratio = samples / first.setdefault(way.device, samples)

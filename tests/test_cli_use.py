@@ -30,7 +30,7 @@ sys.exit(code)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = {
         "nr_metric_v1": textured_nr(),
-        "learned_filter_v1": identity_filter(),
+        "learned_filter_v3": identity_filter(),
         "mean_v1": mean_nr(),
     }
     return registered(tmp_path_factory.mktemp("models"), tiny)
@@ -110,7 +110,7 @@ def test_specialize_and_inspect_describe_what_they_made(folder: Path, tmp_path: 
 def test_a_wrong_kind_and_an_unverified_file_are_one_line_errors(
     folder: Path, clip: Path, tmp_path: Path
 ) -> None:
-    wrong = run(folder, "score", clip, "--model", "learned_filter_v1")
+    wrong = run(folder, "score", clip, "--model", "learned_filter_v3")
     assert wrong.returncode == 1
     assert "use `vmaf-train filter`" in wrong.stderr.splitlines()[0]
     other = run(folder, "filter", clip, tmp_path / "o.mkv", "--model", "nr_metric_v1")

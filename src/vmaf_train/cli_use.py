@@ -19,7 +19,7 @@ Unverified = Annotated[
     ),
 ]
 METRIC = "nr_metric_v1"
-FILTER = "learned_filter_v1"
+FILTER = "learned_filter_v3"  # the one that leaves clean footage alone and is fast enough for video
 
 
 def add_commands(app: typer.Typer) -> None:
