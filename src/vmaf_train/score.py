@@ -1,8 +1,7 @@
 """Command `score`: a no-reference metric on the frames of clips.
 
-Each frame's luma is resized to the metric's own size by area interpolation, in float and without
-rounding, as the resize inside a specialised graph does it. (Training frames are rounded to 8 bits after
-the same resize, which moves a score by less than 0.01.) Frames are decoded in the calling thread and the
+Each frame's luma is resized to the metric's own size by area interpolation and rounded to 8 bits, as
+training frames are and as a specialised graph does it. Frames are decoded in the calling thread and the
 decoder's own, and scored in others.
 """
 
@@ -27,7 +26,8 @@ from vmaf_train.load import LoadedModel
 from vmaf_train.luma import Plane, luma_view
 from vmaf_train.overlap import map_ahead
 from vmaf_train.pooling import Pooled, pool
-from vmaf_train.surgery import fix_shape, resize_first
+from vmaf_train.resize import resize_first
+from vmaf_train.surgery import fix_shape
 from vmaf_train.video import iterate_frames, probe
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, make_session
 from vmaf_train.luma import to_unit
 from vmaf_train.planes import filter_codes
+from vmaf_train.resize import resize_first
 from vmaf_train.score import FrameScorer
 from vmaf_train.sidecar import sidecar_text
-from vmaf_train.surgery import clip_last, fix_shape, resize_first
+from vmaf_train.surgery import clip_last, fix_shape
 
 # beyond 16K the graph's tensors pass every limit of the loader
 MAX_SIDE = 16384
