@@ -86,9 +86,9 @@ def test_code_values_are_resized_as_the_weights_say(height: int, width: int) -> 
     given = session.run(None, {"frame": codes[None, None]})[0][0, 0] * 255
     exact = np.float64(area_weights(height, 224)) @ codes @ np.float64(area_weights(width, 224).T)
     beside_half = np.abs(exact % 1 - 0.5)
-    clear = (beside_half < 1e-6) | (beside_half > 2e-4)
+    clear = (beside_half < 3e-5) | (beside_half > 2e-4)  # weights are float32
     assert clear.mean() > 0.999
-    assert given[clear] == pytest.approx(np.floor(exact + 0.5 + 1e-6)[clear], abs=1e-4)
+    assert given[clear] == pytest.approx(np.floor(exact + 0.5 + 3e-5)[clear], abs=1e-4)
 
 
 @pytest.mark.parametrize("codes_in", [True, False], ids=["code values", "0..1"])
