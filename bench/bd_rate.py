@@ -1,6 +1,6 @@
 """What filtering a damaged source wins or loses once it is encoded again: BD-rate against no filter.
 
-    python bench/bd_rate.py DIR [--models learned_filter_v1 --models learned_filter_v2] [--frames 32]
+    python bench/bd_rate.py DIR [--models learned_filter_v2 --models learned_filter_v3] [--frames 32]
 
 Each clip of DIR, shrunk and cut, is the clean source. It is damaged (soft and coded; coded; noisy; not at
 all), filtered by each model or by ffmpeg's hqdn3d, encoded with libx264 at 4 rates and compared with the
@@ -150,7 +150,7 @@ def rate_curve(luma: Frames, clean: Frames, folder: Path) -> Curve:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="A folder of clips.", metavar="DIR")],
-    models: list[str] = ["learned_filter_v1", "learned_filter_v2"],  # noqa: B006
+    models: list[str] = ["learned_filter_v2", "learned_filter_v3"],  # noqa: B006
     frames: int = 32,
     width: int = 640,
     height: int = 360,
