@@ -86,8 +86,8 @@ def test_code_values_are_resized_as_the_weights_say(height: int, width: int) -> 
     given = session.run(None, {"frame": codes[None, None]})[0][0, 0] * 255
     exact = np.float64(area_weights(height, 224)) @ codes @ np.float64(area_weights(width, 224).T)
     beside_half = np.abs(exact % 1 - 0.5)
-    clear = (beside_half < 3e-5) | (beside_half > 2e-4)  # weights are float32
-    assert clear.mean() > 0.999
+    clear = (beside_half < 3e-5) | (beside_half > 1e-3)  # weights are float32
+    assert clear.mean() > 0.995
     assert given[clear] == pytest.approx(np.floor(exact + 0.5 + 3e-5)[clear], abs=1e-4)
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 BLOCKS = 8
 # the same for rows, where small products cost less
 WINDOWS = 28
-# code values: more than the error of the sums, less than the steps between them
-TIE = 1e-4
+# of a value: more than the error of the sums, less than the steps between them
+TIE = 2e-6
 
 
 def resize_first(model: ModelProto, height: int, width: int, *, codes: bool = False) -> None:
@@ -57,11 +57,10 @@ def resize_first(model: ModelProto, height: int, width: int, *, codes: bool = Fa
 
 def _round(added: Added, value: str) -> str:
     """Values in 0..1 rounded to 8-bit code values, half up, and still in 0..1."""
-    scale, zero = added.scalar(1 / 255), added.scalar(0, np.uint8)
+    zero, scale = added.scalar(0, np.uint8), added.scalar(1 / 255)
     # QuantizeLinear takes halves to even, and sums in another order fall on either side of a half
-    value = added.node("Add", [value, added.scalar(TIE / 255)])
-    value = added.node("QuantizeLinear", [value, scale, zero])
-    return added.node("DequantizeLinear", [value, scale, zero])
+    up = added.scalar((1 - TIE) / 255)
+    return added.node("DequantizeLinear", [added.node("QuantizeLinear", [value, up, zero]), scale, zero])
 
 
 def _resize_code_columns(
