@@ -35,6 +35,7 @@ SMALL = {
     f"{NR}__capped__crop": 48, f"{NR}__capped__steps_scale": 1.0,
     f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
     f"{FILTER}__capped__batch_size": 4, f"{FILTER}__capped__crop": 32,
+    f"{FILTER}__capped__steps_scale": 1.0,
 }  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def test_a_filter_takes_max_steps_times_its_scale_on_the_pairs_that_it_names(
     degraded, mixed = (
         fit(
             FILTER,
-            make_params(max_steps=4, **SMALL, **changes, **{f"{FILTER}__capped__pairs": pairs}),
+            make_params(max_steps=4, **{**SMALL, **changes, f"{FILTER}__capped__pairs": pairs}),
             frames,
         )
         for pairs in ("degraded", "mixed")
