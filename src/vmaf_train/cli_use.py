@@ -19,7 +19,7 @@ Unverified = Annotated[
     ),
 ]
 METRIC = "nr_metric_v1"
-FILTER = "learned_filter_v3"  # the one that leaves clean footage alone and is fast enough for video
+FILTER = "learned_filter_v3"  # wins on soft and noisy sources at a tenth of v1's time
 
 
 def add_commands(app: typer.Typer) -> None:
