@@ -19,8 +19,8 @@ from machine import machine, markdown
 from vmaf_train.files import made_by
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
-from vmaf_train.load import make_session
 from vmaf_train.params_reader import read_params
+from vmaf_train.session import make_session
 
 ROUNDS = 15
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,6 +1,6 @@
 """How models do on real footage that they never saw: metrics beside VMAF, filters beside doing nothing.
 
-    python bench/real_footage.py DIR [--nr nr_metric_v1 --nr nr_metric_v2] [--filter learned_filter_v1]
+    python bench/real_footage.py DIR [--nr nr_metric_v1 --nr nr_metric_v3] [--filter learned_filter_v1]
 
 A model is an id of the registry or the path of an ONNX file. Metrics: two seconds of each clip of DIR, at
 960x540 and 24 frames a second, are the reference; ten impairments of it are scored, every 6th frame, and
@@ -31,6 +31,7 @@ from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.luma import area_resize, to_unit
 from vmaf_train.photos import CLIP_SUFFIXES
+from vmaf_train.score import score_video
 from vmaf_train.statistics import fidelity
 from vmaf_train.video import iterate_luma
 
@@ -65,12 +66,12 @@ RUNGS = {
 
 @dataclass(frozen=True)
 class Scored:
-    """One impaired clip: its source and impairment, VMAF, and frames to score (N, 1, 224, 224) in 0..1."""
+    """One impaired clip: its source and impairment, its file, and VMAF."""
 
     clip: str
     rung: str
+    path: Path
     vmaf: float
-    frames: NDArray[np.float32]
 
 
 def find(folder: Path) -> list[Path]:
@@ -110,8 +111,7 @@ def _one(clip: str, name: str, rung: Rung, reference: Path, work: Path) -> Score
         measured = ffmpeg.filter(pair, "libvmaf", **options)
         run_ffmpeg(measured.output("pipe:", format="null"), what=f"measuring {path.name}", threads=0)
     vmaf = float(json.loads(report.read_text())["pooled_metrics"]["vmaf"]["mean"])
-    frames = np.stack([area_resize(luma, SIDE, SIDE) for _, luma in iterate_luma(path, every=EVERY)])
-    return Scored(clip, name, vmaf, to_unit(frames[:, None]))
+    return Scored(clip, name, path, vmaf)
 
 
 def _numbered(stream: Any) -> Any:
@@ -121,7 +121,7 @@ def _numbered(stream: Any) -> Any:
 
 def metric_row(model: LoadedModel, items: list[Scored]) -> tuple[str, ...]:
     """SROCC and PLCC over all, mean SROCC within a clip, lowest and highest score."""
-    given = np.array([float(np.mean(model.run(item.frames))) for item in items])
+    given = np.array([score_video(item.path, model, every=EVERY).pooled.mean for item in items])
     true = np.array([item.vmaf for item in items])
     clips = np.array([item.clip for item in items])
     inside = [spearmanr(given[clips == one], true[clips == one]).statistic for one in sorted(set(clips))]
@@ -179,10 +179,10 @@ def main(
             kept = work or Path(scratch)
             kept.mkdir(parents=True, exist_ok=True)
             items = [item for clip in clips for item in impaired(clip, kept, seconds)]
-        low, high = min(item.vmaf for item in items), max(item.vmaf for item in items)
-        print(f"\n{len(clips)} clips, {len(items)} impaired, VMAF {low:.0f}..{high:.0f}\n")
-        header = ("metric", "SROCC, all", "PLCC, all", "SROCC within a clip", "scores")
-        markdown(header, [metric_row(model, items) for model in metrics])
+            low, high = min(item.vmaf for item in items), max(item.vmaf for item in items)
+            print(f"\n{len(clips)} clips, {len(items)} impaired, VMAF {low:.0f}..{high:.0f}\n")
+            header = ("metric", "SROCC, all", "PLCC, all", "SROCC within a clip", "scores")
+            markdown(header, [metric_row(model, items) for model in metrics])
     if filters:
         clean = clean_frames(clips)
         print(f"\n{len(clean)} frames, blur sigma {BLUR}, JPEG quality {QUALITY}\n")

@@ -30,9 +30,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from vmaf_train.batches import Batches
 from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
+from vmaf_train.filter_nets import LearnedFilter
 from vmaf_train.fit import keep_freed_memory
 from vmaf_train.lit import to_channels_last
-from vmaf_train.nets import LearnedFilter, Metric, build
+from vmaf_train.metric_nets import Metric
+from vmaf_train.nets import build
 from vmaf_train.params import Params
 from vmaf_train.params_reader import read_params
 

@@ -83,6 +83,13 @@ def test_a_card_gives_the_contract_of_the_graph() -> None:
     assert "0.0152 GMAC at 224x224" in text()
 
 
+def test_a_card_says_how_a_frame_is_sampled() -> None:
+    assert "| sampling | `area`: the whole frame" in text(sampling="area")
+    assert "The frame is shrunk to 224x224 first" in text(sampling="area")
+    assert "| sampling | `fragments`: 14x14 squares" in text(sampling="fragments")
+    assert "shrunk" not in text(sampling="fragments")
+
+
 def test_what_was_measured_is_quoted_when_there_is_something() -> None:
     assert "## Measured" not in text()
     assert "## Measured\n\nFast." in card(sidecar(), FACTS, {}, measured="Fast.\n", citation="Somebody 2001")

@@ -57,6 +57,22 @@ def test_each_clip_is_in_its_split_alone(
         assert len(data) == len(group)
 
 
+def test_fragments_are_an_item_a_place_to_train_on_and_one_a_clip_to_measure(frames: Layout) -> None:
+    stored = np.load(frames.frames / "fragments.npy")
+    plain = FrameMOSDataset.of_split(frames, "train")
+    data = FrameMOSDataset.of_split(frames, "train", sampling="fragments")
+    assert data.keys == [key for key in plain.keys for _ in range(2)]
+    rows = [2 * int(key.rsplit("_", 1)[-1]) + place for key in plain.keys for place in (0, 1)]
+    np.testing.assert_array_equal(data.frames.numpy(), stored[rows])
+    # a scene at one place is ranked within itself
+    assert data.scene[0] != data.scene[1]
+    assert data.scene[0] == data.scene[2]
+    assert len(set(data.scene.tolist())) == 2 * len(set(plain.scene.tolist()))
+    val = FrameMOSDataset.of_split(frames, "val", sampling="fragments")
+    assert val.keys == FrameMOSDataset.of_split(frames, "val").keys
+    np.testing.assert_array_equal(val.frames.numpy(), np.load(frames.frames / "luma.npy")[[0, 1, 10, 11]])
+
+
 def test_clips_of_one_scene_share_a_number(frames: Layout) -> None:
     data = FrameMOSDataset.of_split(frames, "train")
     assert data.scene.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]

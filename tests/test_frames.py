@@ -24,6 +24,7 @@ from vmaf_train.luma import area_resize
 from vmaf_train.manifest import manifest
 from vmaf_train.middle import middle_luma
 from vmaf_train.params import Params
+from vmaf_train.sampling import fragment_places, fragments
 
 COUNT = 24
 SIZE = 64
@@ -86,6 +87,37 @@ def test_arrays_and_tables_say_whose_frame_is_where(made: Layout, params: Params
         assert np.array_equal(luma[row], clean)
         twin = degrade(clean, params.frames.blur_sigma, params.frames.jpeg_quality)
         assert np.array_equal(degraded[row], twin)
+
+
+def test_fragments_of_each_frame_lie_place_by_place(made: Layout, params: Params) -> None:
+    packed, table = np.load(made.frames / "fragments.npy"), pd.read_parquet(made.frames / "fragments.parquet")
+    places = fragment_places(params.frames.fragments.places)
+    assert packed.shape == (COUNT * len(places), SIZE, SIZE)
+    assert list(table.columns) == ["key", "frame_path", "row", "mos", "place"]
+    assert table["row"].tolist() == list(range(len(packed)))
+    mos = pd.read_parquet(made.frames / "mos.parquet")
+    assert table["key"].tolist() == mos["key"].repeat(len(places)).tolist()
+    assert table["mos"].tolist() == mos["mos"].repeat(len(places)).tolist()
+    paths = pd.read_parquet(made.manifest)["path"]
+    for number in (0, COUNT - 1):
+        whole = middle_luma(made.corpus / paths[number])
+        for row in table.loc[table["key"] == mos["key"][number]].itertuples():
+            assert np.array_equal(packed[row.row], fragments(whole, SIZE, places[row.place]))
+
+
+def test_a_frame_side_that_fragments_do_not_fill_is_refused(
+    made: Layout, tmp_path: Path, make_params: Callable[..., Params]
+) -> None:
+    with pytest.raises(UserError, match=r"frames\.size is 72 .*no multiple of the 16 pixels"):
+        frames(make_params(frames__size=72, frames__coded__encodes=4), made)
+    layout = copy_of(made, tmp_path)
+    frames(
+        make_params(
+            models=["nr_metric_v1"], frames__size=72, frames__fragments__places=0, frames__coded__encodes=4
+        ),
+        layout,
+    )
+    assert len(np.load(layout.frames / "fragments.npy")) == 0
 
 
 def test_mixed_twins_are_damaged_frames_the_degraded_or_the_clean_ones(made: Layout) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from vmaf_train.batches import PairBatch, ScoredBatch
+from vmaf_train.filter_nets import LearnedFilter
 from vmaf_train.lit import FilterTraining, NrTraining, rank_loss
-from vmaf_train.nets import EnergyMetric, LearnedFilter, NrMetric
+from vmaf_train.metric_nets import EnergyMetric, NrMetric
 from vmaf_train.params import FilterRecipe, Recipe
 
 RECIPE = Recipe(

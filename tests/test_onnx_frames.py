@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_repository import make_repository
 
 from vmaf_train.errors import UserError
 from vmaf_train.export import export
 from vmaf_train.layout import Layout
-from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import frames_of, packed_frames, run_onnx, split_rows
 from vmaf_train.params import Params
 
 FILTER = "learned_filter_v1"
@@ -34,6 +35,22 @@ def test_frames_come_in_the_order_of_their_rows(repository: Layout) -> None:
     packed = np.load(repository.frames / "luma.npy")
     assert frames.shape == (len(rows), 1, 48, 48)
     np.testing.assert_array_equal(frames[0, 0], packed[rows["row"].iloc[0]])
+
+
+def test_a_metric_that_samples_fragments_is_run_on_those_of_its_first_place(
+    repository: Layout, make_params: Callable[..., Params]
+) -> None:
+    params = make_params(models=["nr_metric_v1", "nr_metric_v3", FILTER])
+    arrays = [frames_of(section) for section in params.models.values()]
+    assert arrays == ["luma", "fragments", "degraded"]
+    table = pd.read_parquet(repository.frames / "fragments.parquet")
+    twice = pd.concat([table, table.assign(place=1, row=99)])
+    twice.to_parquet(repository.frames / "fragments.parquet")
+    rows, plain = split_rows(repository, "val", "fragments"), split_rows(repository, "val")
+    assert rows["key"].tolist() == plain["key"].tolist()
+    np.testing.assert_array_equal(
+        packed_frames(repository, "fragments", rows), packed_frames(repository, "luma", plain)[:, :, ::-1]
+    )
 
 
 def test_a_cut_array_is_named(repository: Layout) -> None:

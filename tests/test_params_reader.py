@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,26 @@ def test_each_complaint_names_the_key_and_the_value(path: str, value: Any, compl
     with pytest.raises(UserError) as caught:
         parse_params(changed(tuple(path.split(".")), value))
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (
+            {"frames__fragments__places": 0},
+            "v3 samples fragments, but frames.fragments.places is 0",
+        ),
+        ({"nr_metric_v3__net__design": "convolutional"}, "nr_metric_v3.net.sampling fragments needs design"),
+        ({"nr_metric_v3__capped__crop": 64}, "which no crop may cut; set crop to 0"),
+        ({"nr_metric_v3__reference__crop": 64}, "which no crop may cut; set crop to 0"),
+    ],
+)
+def test_fragments_that_no_metric_could_use_are_refused(
+    make_params: Callable[..., Params], changes: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(complaint)):
+        make_params(models=["nr_metric_v3"], **changes)
+    assert make_params(models=["nr_metric_v1"], frames__fragments__places=0).frames.fragments.places == 0
 
 
 def test_a_number_in_the_form_1e_minus_4_is_a_number(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 
 from vmaf_train.export import to_onnx
 from vmaf_train.ffmpeg import run_ffmpeg
-from vmaf_train.nets import EnergyMetric, LearnedFilter
+from vmaf_train.filter_nets import LearnedFilter
+from vmaf_train.metric_nets import EnergyMetric
 
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "real_footage.py"
 

@@ -9,7 +9,8 @@ import pytest
 from tiny_models import mean_nr, model_bytes
 
 from vmaf_train.luma import area_resize, area_weights
-from vmaf_train.resize import band_blocks, repeated_block, resize_first, row_windows, whole_weights
+from vmaf_train.resize import band_blocks, repeated_block, resize_first, row_windows, runs, whole_weights
+from vmaf_train.sampling import directions, fragments
 from vmaf_train.surgery import fix_shape
 
 
@@ -51,13 +52,15 @@ def test_code_values_are_cast_and_scaled_inside_the_graph() -> None:
 
 @pytest.mark.parametrize("source", [225, 360, 541, 720, 960, 1920, 4096])
 def test_whole_weights_are_the_weights_times_their_divisor(source: int) -> None:
-    whole, divisor = whole_weights(source, 224)
+    across = directions("area", (224, source), (224, 224))[1]
+    assert across.weights is not None
+    whole, divisor = whole_weights(across.weights, across.divisor), across.divisor
     assert whole is not None
     assert np.all(whole.sum(axis=1, dtype=np.int64) == divisor)
     assert np.array_equal((whole / divisor).astype(np.float32), area_weights(source, 224))
     # older processors add two products with int8 in 16 bits
     assert whole.dtype == np.uint8 or 2 * 255 * int(whole.max()) < 2**15
-    assert whole_weights(521, 512) == (None, 521)
+    assert whole_weights(area_weights(521, 512), 521) is None
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,28 @@ def test_halves_are_rounded_up_as_in_training_frames(codes_in: bool) -> None:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     given = session.run(None, {"frame": frame[None, None]})[0][0, 0] * 255
     assert given == pytest.approx(area_resize(codes, 224, 224).astype(np.float64), abs=1e-4)
+
+
+@pytest.mark.parametrize("codes_in", [True, False], ids=["code values", "0..1"])
+@pytest.mark.parametrize(
+    ("height", "width"), [(540, 960), (1080, 1920), (720, 1280), (270, 480), (480, 854), (1920, 1080)]
+)
+def test_fragments_in_a_graph_are_those_of_training(height: int, width: int, codes_in: bool) -> None:
+    model = onnx.load_model_from_string(identity_224())
+    resize_first(model, height, width, sampling="fragments", codes=codes_in)
+    fix_shape(model, height, width)
+    # what Identity gives keeps the size of the fragments
+    for axis in model.graph.output[0].type.tensor_type.shape.dim[2:]:
+        axis.dim_value = 224
+    codes = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    frame = codes if codes_in else (codes / np.float32(255)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = session.run(None, {"frame": frame[None, None]})[0][0, 0] * 255
+    assert given == pytest.approx(fragments(codes, 224).astype(np.float64), abs=1e-4)
+
+
+def test_runs_join_what_follows_without_a_gap() -> None:
+    assert runs(np.array([3, 4, 5, 9, 11, 12])) == [(3, 6), (9, 10), (11, 13)]
 
 
 def identity_224() -> bytes:

@@ -25,6 +25,7 @@ from vmaf_train.graph import check_graph
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.luma import area_resize
 from vmaf_train.planes import filter_plane
+from vmaf_train.sampling import fragments
 from vmaf_train.score import FrameScorer
 from vmaf_train.sidecar import read_sidecar
 from vmaf_train.specialize import specialize
@@ -106,6 +107,24 @@ def test_a_metric_sees_what_rounding_leaves_of_a_plain_area_as_it_did_in_trainin
     assert scorer(noise(width, height)) == pytest.approx(
         scorer(area_resize(noise(width, height), 224, 224)), abs=1e-4
     )
+
+
+@pytest.mark.parametrize(("width", "height"), [(960, 540), (1920, 1080), (853, 481), (480, 270), (224, 224)])
+def test_a_copy_of_a_metric_that_samples_fragments_cuts_them_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    folder = registered(tmp_path / "models", {"textured_v1": textured_nr()}, sampling="fragments")
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    model = load_model("textured_v1")
+    frame = noise(width, height)
+    score = FrameScorer(model)(frame)
+    seen = (fragments(frame, 224) / np.float32(255)).astype(np.float32)
+    assert score == pytest.approx(float(model.run(seen[None, None])[0]), abs=1e-4)
+    copy = specialize(model, width, height, tmp_path)
+    assert float(run(copy.path, frame).reshape(())) == pytest.approx(score, abs=1e-4)
+    # the copy is fed whole frames: nothing is left to sample
+    assert read_sidecar(copy.sidecar).sampling is None
+    assert FrameScorer(load_model(copy.path, unverified=True))(frame) == pytest.approx(score, abs=1e-4)
 
 
 def test_a_filter_that_clips_already_gets_no_second_clip(load: object, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def write_tiny_frames(layout: Layout, *, scenes: int = 10, variants: int = 2, si
     np.save(layout.frames / "luma.npy", luma)
     np.save(layout.frames / "degraded.npy", degraded)
     np.save(layout.frames / "mixed.npy", luma // 16 * 16 + 8)
+    # as if cut at two places
+    np.save(layout.frames / "fragments.npy", np.stack([luma, luma[:, ::-1]], 1).reshape(-1, size, size))
     keys = [f"clips_{number:04d}" for number in range(count)]
     rows = pd.Series(range(count))
     scores = pd.DataFrame({"key": keys, "frame_path": "luma.npy", "row": rows, "mos": mos})
@@ -39,4 +41,7 @@ def write_tiny_frames(layout: Layout, *, scenes: int = 10, variants: int = 2, si
     write_table(layout.frames / "mos.parquet", scores)
     write_table(layout.frames / "pairs.parquet", pairs)
     write_table(layout.frames / "mixed.parquet", pairs.assign(deg_path="mixed.npy", damage="x264", crf=30))
+    pieces = scores.loc[scores.index.repeat(2)].reset_index(drop=True)
+    pieces = pieces.assign(frame_path="fragments.npy", row=range(2 * count), place=[0, 1] * count)
+    write_table(layout.frames / "fragments.parquet", pieces)
     write_table(layout.split, split)

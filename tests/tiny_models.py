@@ -13,6 +13,7 @@ from vmaf_train.files import sha256_bytes
 from vmaf_train.graph import check_graph
 from vmaf_train.kinds import Kind
 from vmaf_train.registry import NAME, Entry, bundle_name, onnx_name, sidecar_name, write_registry
+from vmaf_train.sampling import Sampling
 from vmaf_train.schemas import write_schemas
 from vmaf_train.sidecar import Sidecar, write_sidecar
 
@@ -122,15 +123,18 @@ def write_model(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-def registered(folder: Path, models: dict[str, bytes]) -> Path:
-    """A model directory in which every model has its sidecar and its row; kinds are read off the shapes."""
+def registered(folder: Path, models: dict[str, bytes], sampling: Sampling | None = None) -> Path:
+    """A model directory in which every model has its sidecar and its row; kinds are read off the shapes.
+
+    `sampling` is what the sidecars say.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_schemas(folder)
-    write_registry(folder / NAME, [_entry(folder, name, data) for name, data in models.items()])
+    write_registry(folder / NAME, [_entry(folder, name, data, sampling) for name, data in models.items()])
     return folder
 
 
-def _entry(folder: Path, name: str, data: bytes) -> Entry:
+def _entry(folder: Path, name: str, data: bytes, sampling: Sampling | None) -> Entry:
     facts = check_graph(data, name=name)
     kind = Kind.FR if len(facts.input.shape) == 2 else Kind.NR
     kind = Kind.FILTER if len(facts.output.shape) == 4 else kind
@@ -144,6 +148,7 @@ def _entry(folder: Path, name: str, data: bytes) -> Entry:
         description="A tiny model for tests.",
         input_shape=facts.input.shape,
         output_shape=facts.output.shape,
+        sampling=sampling,
         output_range=(0, 1) if kind is Kind.FILTER else (1, 5),
         score_range=None if kind is Kind.FILTER else (1, 5),
         score_direction=None if kind is Kind.FILTER else "higher-is-better",

@@ -49,11 +49,11 @@ def make_repository(layout: Layout, params: Params) -> None:
     np.save(layout.frames / "luma.npy", luma)
     np.save(layout.frames / "degraded.npy", degraded)
     np.save(layout.frames / "mixed.npy", luma // 16 * 16 + 8)
+    np.save(layout.frames / "fragments.npy", luma[:, ::-1])
     rows = np.arange(CLIPS)
-    write_table(
-        layout.frames / "mos.parquet",
-        pd.DataFrame({"key": keys, "frame_path": "luma.npy", "row": rows, "mos": mos}),
-    )
+    scores = pd.DataFrame({"key": keys, "frame_path": "luma.npy", "row": rows, "mos": mos})
+    write_table(layout.frames / "mos.parquet", scores)
+    write_table(layout.frames / "fragments.parquet", scores.assign(frame_path="fragments.npy", place=0))
     pairs = pd.DataFrame({"key": keys, "deg_path": "degraded.npy", "clean_path": "luma.npy", "row": rows})
     write_table(layout.frames / "pairs.parquet", pairs)
     mixed = pairs.assign(deg_path="mixed.npy", damage=np.where(rows % 4, "x264", "blur_jpeg"), crf=30)

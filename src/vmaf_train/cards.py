@@ -23,7 +23,6 @@ USE = {
 LIMITS = {
     Kind.NR: (
         "One frame at a time: stutter, flicker and anything else that needs two frames is not seen.",
-        "The frame is shrunk to 224x224 first, so fine noise and mild sharpness differences fade.",
         "Luma only: colour faults do not count.",
     ),
     Kind.FILTER: (
@@ -31,6 +30,15 @@ LIMITS = {
         "Each frame on its own: nothing holds the result steady over time.",
         "Luma only; chroma passes through unless asked for.",
     ),
+}
+SAMPLINGS = {
+    "area": "`area`: the whole frame, resized by area to 224x224 and rounded to 8 bits",
+    "fragments": "`fragments`: 14x14 squares of 16x16 unscaled pixels, side by side (FAST-VQA, ECCV 2022)",
+}
+SAMPLING_LIMITS = {
+    "area": "The frame is shrunk to 224x224 first, so fine noise and mild sharpness differences fade.",
+    "fragments": "It looks at 196 squares of 16x16 pixels, a tenth of a frame of 960x540: damage in between "
+    "is not seen. Larger and smaller frames are sampled as if resized to about 960x540.",
 }
 PICTURES = {
     Kind.NR: {"predicted_mos.png": "Predicted against true MOS"},
@@ -113,6 +121,7 @@ def card(
     rows = [
         ("input", f"`{facts.input.text}`, float32, {_span(sidecar.input_range)}"),
         ("luma", sidecar.luma),
+        *([("sampling", SAMPLINGS[sidecar.sampling])] if sidecar.sampling else []),
         ("output", f"`{facts.output.text}`, float32"),
     ]
     if kind is Kind.NR and sidecar.score_range is not None:
@@ -140,7 +149,8 @@ def card(
     parts.append("Learning curves: `dvc plots show`.")
     if measured.strip():
         parts += ["## Measured", measured.strip()]
-    limits = [*LIMITS[kind], *([PROXY_LIMIT] if sidecar.label_kind == "vmaf-proxy" else [])]
+    sampled = [SAMPLING_LIMITS[sidecar.sampling]] if sidecar.sampling else []
+    limits = [*LIMITS[kind], *sampled, *([PROXY_LIMIT] if sidecar.label_kind == "vmaf-proxy" else [])]
     parts += ["## Limits", "\n".join(f"- {limit}" for limit in limits)]
     return "\n\n".join(parts) + "\n"
 

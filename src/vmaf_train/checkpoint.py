@@ -11,7 +11,9 @@ import torch
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_bytes
-from vmaf_train.nets import LearnedFilter, Metric, build
+from vmaf_train.filter_nets import LearnedFilter
+from vmaf_train.metric_nets import Metric
+from vmaf_train.nets import build
 from vmaf_train.params import FilterModel, NrModel
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MEASURED_AT_ONCE = 64  # frames: bounds the memory of their activations
 # twins of params.yaml -> the table that lists them
 PAIR_TABLES = {"degraded": "pairs", "mixed": "mixed"}
+# sampling of a metric -> the table that lists its frames
+FRAME_TABLES = {"area": "mos", "fragments": "fragments"}
 
 
 class FrameMOSDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -40,16 +42,25 @@ class FrameMOSDataset(Dataset[tuple[Tensor, Tensor]]):
         self.measured: Tensor | None = None
 
     @classmethod
-    def of_split(cls, layout: Layout, split: str, *, min_mos: float = 1.0) -> FrameMOSDataset:
+    def of_split(
+        cls, layout: Layout, split: str, *, min_mos: float = 1.0, sampling: str = "area"
+    ) -> FrameMOSDataset:
         """Read the clips of `split` whose MOS is at least `min_mos`.
+
+        With `sampling` fragments a clip to train on has an item for each place that its fragments were cut
+        at; the items of one scene and one place count as a scene. Other splits have place 0 only.
 
         Raises:
             UserError: a table or an array is missing, they do not belong together, or no clip is left.
         """
-        table = _rows(layout, "mos", split, min_mos)
+        table = _rows(layout, FRAME_TABLES[sampling], split, min_mos)
+        scenes = table["scene"]
+        if "place" in table:
+            table = table if split == "train" else table[table["place"] == 0]
+            scenes = table["scene"] + "/" + table["place"].astype(str)
         mos = torch.from_numpy(table["mos"].to_numpy(np.float32).copy())
         frames = _packed(layout.frames, table, "frame_path")
-        return cls(frames, mos, list(table["key"]), list(table["scene"]))
+        return cls(frames, mos, list(table["key"]), list(scenes))
 
     def __len__(self) -> int:
         """The number of clips."""

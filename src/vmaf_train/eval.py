@@ -12,7 +12,7 @@ from vmaf_train.coded import CODECS, NOISE
 from vmaf_train.files import made_by, read_json, replacing, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
-from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import frames_of, packed_frames, run_onnx, split_rows
 from vmaf_train.params import Params
 from vmaf_train.statistics import fidelity, mos_statistics
 from vmaf_train.tables import read_table
@@ -34,12 +34,12 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     metrics: dict[str, Any] = {"corpus": provenance["corpus"], "label_kind": provenance["label_kind"]}
     folder = layout.plots(model_id)
     if section.kind == "nr":
-        predictions = {}
+        predictions, array = {}, frames_of(section)
         training_mean = float(split_rows(layout, "train")["mos"].mean())
         for name in ("val", "test"):
-            rows = split_rows(layout, name)
+            rows = split_rows(layout, name, array)
             true = rows["mos"].to_numpy(np.float64)
-            predicted = run_onnx(data, packed_frames(layout, "luma", rows))
+            predicted = run_onnx(data, packed_frames(layout, array, rows))
             metrics[name] = mos_statistics(predicted, true, training_mean)
             predictions[name] = (predicted, true)
         with replacing(folder / "predicted_mos.png") as picture:

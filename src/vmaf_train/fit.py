@@ -31,8 +31,9 @@ from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
 from vmaf_train.errors import UserError
 from vmaf_train.layout import Layout
 from vmaf_train.lit import FilterTraining, NrTraining, Training
-from vmaf_train.nets import Metric, build
-from vmaf_train.params import FilterRecipe, Params, Recipe
+from vmaf_train.metric_nets import Metric
+from vmaf_train.nets import build
+from vmaf_train.params import FilterRecipe, Model, NrModel, Params, Recipe
 
 VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
 VALIDATION_BATCH = 8  # small: activations stay in the processor's cache, and no figure depends on it
@@ -65,7 +66,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
     """
     section, recipe = params.model(model_id), params.recipe(model_id)
     with _settings(params.seed), tempfile.TemporaryDirectory() as scratch:
-        data = _Data(layout, recipe, params.seed)
+        data = _Data(layout, section, recipe, params.seed)
         net = build(section)
         if isinstance(net, Metric) and isinstance(data.train, FrameMOSDataset):
             net.start_at(float(data.train.mos.mean()))
@@ -93,11 +94,13 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
 class _Data(LightningDataModule):
     """Both splits; each process puts its copy on its own device before the first batch."""
 
-    def __init__(self, layout: Layout, recipe: Recipe, seed: int) -> None:
+    def __init__(self, layout: Layout, section: Model, recipe: Recipe, seed: int) -> None:
         super().__init__()
-        read: Any = FrameMOSDataset.of_split
+        read: Any
         if isinstance(recipe, FilterRecipe):
             read = partial(PairedFrameDataset.of_split, pairs=recipe.pairs)
+        elif isinstance(section, NrModel):
+            read = partial(FrameMOSDataset.of_split, sampling=section.net.sampling)
         self.train: FrameMOSDataset | PairedFrameDataset = read(layout, "train", min_mos=recipe.min_mos)
         self.val: FrameMOSDataset | PairedFrameDataset = read(layout, "val")
         self.recipe = recipe

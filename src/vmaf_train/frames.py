@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from vmaf_train.luma import Plane, area_resize
 from vmaf_train.manifest import check_dropped, remove_leftovers
 from vmaf_train.middle import middle_luma
 from vmaf_train.params import Frames, Params
+from vmaf_train.sampling import FRAGMENT, fragment_places, fragments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LUMA = "luma.npy"
 DEGRADED = "degraded.npy"
 MIXED = "mixed.npy"
+FRAGMENTS = "fragments.npy"
 
 
 def frames(params: Params, layout: Layout) -> int:
@@ -38,6 +40,8 @@ def frames(params: Params, layout: Layout) -> int:
     `mos.parquet` (key, frame_path, row, mos) and `pairs.parquet` (key, deg_path, clean_path, row) say
     whose they are. `mixed.npy` holds a second twin of each frame, from a real encoder for the shares of
     `frames.coded`, and `mixed.parquet` (as pairs.parquet, with damage and crf) what each went through.
+    `fragments.npy` (N * P, S, S) and `fragments.parquet` (as mos.parquet, with place) are the fragments
+    of each frame at P = `frames.fragments.places` places; place 0 is the one that a metric looks at.
     The frames go to disk one by one: memory does not grow with N.
 
     Raises:
@@ -48,21 +52,32 @@ def frames(params: Params, layout: Layout) -> int:
     from vmaf_train.tables import read_table, write_table
 
     table = read_table(layout.manifest, stage="manifest-scan")
+    size, places = params.frames.size, params.frames.fragments.places
+    if places and size % FRAGMENT:
+        raise UserError(
+            f"frames.size is {size} in params.yaml, no multiple of the {FRAGMENT} pixels of a fragment; "
+            "correct it, or set frames.fragments.places to 0"
+        )
     remove_leftovers(layout.frames)
     extract = partial(extract_frame, str(layout.corpus.resolve()), params.frames)
     keys: list[str] = []
     scores: list[float] = []
     dropped: list[str] = []
-    size = params.frames.size
     with replacing_folder(layout.frames) as folder:
-        with packed(folder / LUMA, size) as clean, packed(folder / DEGRADED, size) as degraded:
+        with (
+            packed(folder / LUMA, size) as clean,
+            packed(folder / DEGRADED, size) as degraded,
+            packed(folder / FRAGMENTS, size) as pieces,
+        ):
             pairs = map_ordered(extract, table["path"].tolist(), params.compute, "frames")
             for key, mos, pair in zip(table["key"], table["mos"], pairs, strict=True):
                 if isinstance(pair, UserError):
                     dropped.append(str(pair))
                 else:
-                    clean.add(pair[0])
-                    degraded.add(pair[1])
+                    clean.add(pair.clean)
+                    degraded.add(pair.degraded)
+                    for piece in pair.fragments:
+                        pieces.add(piece)
                     keys.append(key)
                     scores.append(mos)
             check_dropped(dropped, params.corpus.max_dropped, "frames")
@@ -73,8 +88,16 @@ def frames(params: Params, layout: Layout) -> int:
         write_table(folder / "mos.parquet", mos_table)
         pair_table = pd.DataFrame({"key": keys, "deg_path": DEGRADED, "clean_path": LUMA, "row": rows})
         write_table(folder / "pairs.parquet", pair_table)
+        write_table(folder / "fragments.parquet", _fragment_table(mos_table, places))
         write_mixed(folder, pair_table, params)
     return len(keys)
+
+
+def _fragment_table(mos_table: pd.DataFrame, places: int) -> pd.DataFrame:
+    """As `mos_table`, with a row for each place that the fragments of a frame were cut at."""
+    table = mos_table.loc[mos_table.index.repeat(places)].reset_index(drop=True)
+    place = np.tile(np.arange(places), len(mos_table))
+    return table.assign(frame_path=FRAGMENTS, row=np.arange(len(table)), place=place)
 
 
 def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
@@ -103,10 +126,20 @@ def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
     write_table(folder / "mixed.parquet", table)
 
 
-def extract_frame(corpus: str, params: Frames, path: str) -> tuple[Plane, Plane]:
-    """Middle luma frame of one clip at (S, S), and its degraded twin; runs in a worker."""
-    clean = area_resize(middle_luma(Path(corpus) / path), params.size, params.size)
-    return clean, degrade(clean, params.blur_sigma, params.jpeg_quality)
+class Extracted(NamedTuple):
+    """Of one clip: the middle luma frame (S, S), its degraded twin, and its fragments (S, S), one a place."""
+
+    clean: Plane
+    degraded: Plane
+    fragments: list[Plane]
+
+
+def extract_frame(corpus: str, params: Frames, path: str) -> Extracted:
+    """What becomes of one clip; runs in a worker."""
+    whole = middle_luma(Path(corpus) / path)
+    clean = area_resize(whole, params.size, params.size)
+    pieces = [fragments(whole, params.size, place) for place in fragment_places(params.fragments.places)]
+    return Extracted(clean, degrade(clean, params.blur_sigma, params.jpeg_quality), pieces)
 
 
 @dataclass

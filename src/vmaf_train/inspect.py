@@ -74,6 +74,8 @@ def facts(model: LoadedModel) -> dict[str, str]:
     }
     if sidecar is not None:
         rows["what"] = sidecar.description
+        if sidecar.sampling is not None:
+            rows["sampling"] = sidecar.sampling
         if sidecar.score_range is not None:
             rows["score"] = (
                 f"{sidecar.score_range[0]:g}..{sidecar.score_range[1]:g}, {sidecar.score_direction}"

@@ -14,7 +14,8 @@ from torch.nn import functional as fn
 
 from vmaf_train.batches import PairBatch, ScoredBatch
 from vmaf_train.errors import UserError
-from vmaf_train.nets import LearnedFilter, Metric
+from vmaf_train.filter_nets import LearnedFilter
+from vmaf_train.metric_nets import Metric
 from vmaf_train.params import FilterRecipe, Recipe
 
 Net = TypeVar("Net", bound=nn.Module)

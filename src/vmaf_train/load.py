@@ -33,6 +33,8 @@ from vmaf_train.registered import (
 from vmaf_train.registry import NAME as REGISTRY
 from vmaf_train.registry import Entry, onnx_name, read_registry
 from vmaf_train.regular_files import inside, read_regular
+from vmaf_train.sampling import Sampling
+from vmaf_train.session import make_session
 from vmaf_train.sidecar import Sidecar, read_sidecar
 
 if TYPE_CHECKING:
@@ -67,6 +69,11 @@ class LoadedModel:
     """The file's bytes, those that were checked."""
     threads: int
     """Threads of one operator; 0: one a core."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a metric's frames are brought to its own size."""
+        return (self.sidecar and self.sidecar.sampling) or "area"
 
     @functools.cached_property
     def session(self) -> Any:
@@ -259,38 +266,3 @@ def _unverified(path: Path, threads: int) -> LoadedModel:
         kind = Kind.NR if len(facts.input.shape) == 4 and len(facts.output.shape) <= 2 else kind
         check_kind(facts, kind, name=str(path))
     return LoadedModel(resolved.stem, kind, resolved, facts, sidecar, None, data, threads)
-
-
-def make_session(data: bytes, *, name: str, threads: int = 0, quantized: bool = True) -> Any:
-    """An `onnxruntime.InferenceSession` on the CPU over bytes that passed `check_graph`, or an edit of them.
-
-    Raises:
-        UserError: ONNX Runtime refuses the graph.
-    """
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # threads that wait in a busy loop take the cores from the decoder and the encoder
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # frames of any size come: a plan of memory for each size would double what one 1080p frame takes
-    options.enable_mem_pattern = False
-    if not quantized:
-        # the rules for quantised graphs would convert code values once for each reader
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-    # the bytes were checked as ONNX, so they may run as nothing else
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except (
-        state.Fail,
-        state.InvalidArgument,
-        state.InvalidGraph,
-        state.InvalidProtobuf,
-        state.NotImplemented,
-        state.RuntimeException,
-    ) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{name}: ONNX Runtime refuses it: {reason}; export the model again") from error

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vmaf_train.errors import UserError
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
+from vmaf_train.params import Model, NrModel
 from vmaf_train.statistics import FloatArray
 from vmaf_train.tables import read_table
 
@@ -19,19 +20,29 @@ if TYPE_CHECKING:
 BATCH = 32
 
 
-def split_rows(layout: Layout, split: str) -> pd.DataFrame:
-    """Rows (key, frame_path, row, mos) of one split, in key order.
+def frames_of(section: Model) -> str:
+    """The array that a model takes: `luma`, or `fragments` of it, for a metric; `degraded` for a filter."""
+    if isinstance(section, NrModel):
+        return "fragments" if section.net.sampling == "fragments" else "luma"
+    return "degraded"
+
+
+def split_rows(layout: Layout, split: str, array: str = "luma") -> pd.DataFrame:
+    """Rows (key, frame_path, row, mos) of one split, a clip each, in key order; `row` is that in `array`.
 
     Raises:
         UserError: the frames or the split have not been made.
     """
-    rows = read_table(layout.frames / "mos.parquet", stage="frames")
+    table = "fragments" if array == "fragments" else "mos"
+    rows = read_table(layout.frames / f"{table}.parquet", stage="frames")
+    if "place" in rows:
+        rows = rows[rows["place"] == 0]
     splits = read_table(layout.split, stage="split")
     return rows[rows["key"].isin(splits.loc[splits["split"] == split, "key"])]
 
 
 def packed_frames(layout: Layout, array: str, rows: pd.DataFrame) -> NDArray[np.uint8]:
-    """The frames of `rows`, uint8 (N, 1, H, W), of one array: `luma` or `degraded`.
+    """The frames of `rows`, uint8 (N, 1, H, W), of one array: `luma`, `fragments` or `degraded`.
 
     Raises:
         UserError: the array is missing or is not whole.

@@ -106,10 +106,18 @@ class CodedPairs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fragments:
+    """Fragments of each frame for metrics that sample so: at how many places they are cut; 0: none."""
+
+    places: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Frames:
-    """Frame side in pixels, the degradation of the filter's pairs, and the twins from encoders."""
+    """Frame side in pixels, fragments, the degradation of the filter's pairs, the twins from encoders."""
 
     size: int
+    fragments: Fragments
     blur_sigma: float
     jpeg_quality: int
     coded: CodedPairs
@@ -158,9 +166,10 @@ class FilterRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class NrNet:
-    """Design and size of a no-reference network; `radius` is that of its local contrast, in pixels."""
+    """Design, sampling and size of a no-reference network; `radius`, in pixels, is of its local contrast."""
 
     design: Literal["convolutional", "energies"]
+    sampling: Literal["area", "fragments"]
     width: int
     radius: int
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vmaf_train.errors import UserError
-from vmaf_train.params import MODEL_KINDS, Model, Params
+from vmaf_train.params import MODEL_KINDS, Model, NrModel, Params
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "corpus.synthetic.frames": (2, 1000),
     "corpus.synthetic.fps": (1, 240),
     "frames.size": (32, 1024),
+    "frames.fragments.places": (0, 64),
     "frames.blur_sigma": (0, 20),
     "frames.jpeg_quality": (1, 100),
     "frames.coded.blur_sigma": (0, 20),
@@ -115,7 +116,20 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
             f"{source}: split.test + split.val is {params.split.test + params.split.val:g}, which leaves "
             "nothing to train on; make the sum smaller than 1"
         )
+    _check_fragments(params, source)
     return params
+
+
+def _check_fragments(params: Params, source: str) -> None:
+    for name, section in params.models.items():
+        if not isinstance(section, NrModel) or section.net.sampling != "fragments":
+            continue
+        if not params.frames.fragments.places:
+            raise UserError(f"{source}: {name} samples fragments, but frames.fragments.places is 0; raise it")
+        if section.net.design != "energies":
+            raise UserError(f"{source}: {name}.net.sampling fragments needs design energies; change one")
+        if section.capped.crop or section.reference.crop:
+            raise UserError(f"{source}: {name} samples fragments, which no crop may cut; set crop to 0")
 
 
 def _is_spare_model(value: Any) -> bool:

@@ -18,7 +18,7 @@ from vmaf_train.files import made_by, replacing_folder, write_bytes, write_json
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
-from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import frames_of, packed_frames, run_onnx, split_rows
 from vmaf_train.params import Params
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
             is to ship (`quantize: true`) and loses more than `quant_accuracy_budget_plcc`.
     """
     section = params.model(model_id)
-    array = "luma" if section.kind == "nr" else "degraded"
+    array = frames_of(section)
     source = made_by(layout.onnx(model_id), f"export {model_id}")
-    train, test = split_rows(layout, "train"), split_rows(layout, "test")
+    train, test = split_rows(layout, "train", array), split_rows(layout, "test", array)
     chosen = train.iloc[np.unique(np.linspace(0, len(train) - 1, CALIBRATION_FRAMES).astype(int))]
     name = f"{model_id}.int8.onnx"
     data = static_qdq(source, to_unit(packed_frames(layout, array, chosen)))

@@ -36,6 +36,7 @@ FILTER = "Luma filter: degraded luma to clean luma, of any height and width; tra
 DESCRIPTIONS = {
     "convolutional": SCORE + "a small convolutional network (the published design).",
     "energies": SCORE + "a small network over the energies of derivative filters.",
+    "fragments": SCORE + "the same over fragments, small squares of unscaled pixels spread over the frame.",
     "degraded": FILTER + "a Gaussian blur followed by JPEG (the published pairs).",
     "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1, VP9, noise, and clean frames.",
 }
@@ -117,6 +118,7 @@ def _build(
         description=_description(params, model),
         input_shape=facts.input.shape,
         output_shape=facts.output.shape,
+        sampling=section.net.sampling if isinstance(section, NrModel) else None,
         output_range=(1, 5) if is_nr else (0, 1),
         score_range=(1, 5) if is_nr else None,
         score_direction="higher-is-better" if is_nr else None,
@@ -135,7 +137,7 @@ def _build(
 def _description(params: Params, model: str) -> str:
     section, recipe = params.model(model), params.recipe(model)
     if isinstance(section, NrModel):
-        return DESCRIPTIONS[section.net.design]
+        return DESCRIPTIONS["fragments" if section.net.sampling == "fragments" else section.net.design]
     return DESCRIPTIONS[
         "mixed" if isinstance(recipe, FilterRecipe) and recipe.pairs == "mixed" else "degraded"
     ]

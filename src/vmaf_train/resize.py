@@ -1,4 +1,4 @@
-"""The area resize in front of a metric, in operators of ONNX."""
+"""The sampling in front of a metric (area resize or fragments), in operators of ONNX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmaf_train.luma import area_weights
+from vmaf_train.sampling import Direction, Sampling, directions
 from vmaf_train.surgery import Added, rename_uses
 
 if TYPE_CHECKING:
@@ -21,38 +21,63 @@ WINDOWS = 28
 TIE = 2e-6
 
 
-def resize_first(model: ModelProto, height: int, width: int, *, codes: bool = False) -> None:
-    """Put the area resize from (height, width) to the model's own size before its first operator.
+def resize_first(
+    model: ModelProto, height: int, width: int, *, sampling: Sampling = "area", codes: bool = False
+) -> None:
+    """Put the sampling of a frame (height, width) to the model's own size before its first operator.
 
-    The input keeps its name. Each direction is a product with the weights of `luma.area_weights`, cut
-    into blocks along its diagonal, outside which it is zero: from 1920x1080 to 224x224 that is about a
-    thirtieth of the work of the whole matrices. The result is rounded to code values, half up, as
-    `luma.area_resize` rounds what models are trained on: a metric sees in plain areas what rounding left.
+    The input keeps its name. Only the lines that the sampling reads are copied. Each direction of a resize
+    is a product with the weights of `luma.area_weights`, cut into blocks along its diagonal, outside which
+    it is zero: from 1920x1080 to 224x224 that is about a thirtieth of the work of the whole matrices. The
+    result is rounded to code values, half up, as `luma.area_resize` rounds what models are trained on: a
+    metric sees in plain areas what rounding left.
 
     Args:
         model: a model of input [1, 1, h, w]; it is changed.
         height: rows of the frames that the changed model takes.
         width: columns of those frames.
+        sampling: how the frame becomes one of (h, w).
         codes: take 8-bit code values (uint8) in place of float32 in 0..1.
     """
     source = model.graph.input[0]
     out_height, out_width = (axis.dim_value for axis in source.type.tensor_type.shape.dim[2:])
+    down, across = directions(sampling, (height, width), (out_height, out_width))
     added = Added(model)
-    value, scale = source.name, np.float32(1)
+    value, scale = _pick(added, source.name, (height, width), down, across), np.float32(1)
     if codes:
-        value, scale = _resize_code_columns(added, source, out_width, height, width)
-    elif width != out_width:
-        value = _resize_columns(added, value, area_weights(width, out_width), height)
-    if height != out_height:
-        value = _resize_rows(added, value, area_weights(height, out_height) * scale, out_width)
+        value, scale = _resize_code_columns(added, source, value, across, down.lines)
+    elif across.weights is not None:
+        value = _resize_columns(added, value, across.weights, down.lines)
+    if down.weights is not None:
+        value = _resize_rows(added, value, down.weights * scale, out_width)
     elif codes:
         value = added.node("Mul", [value, added.scalar(float(scale))])
-    if (height, width) != (out_height, out_width):
+    if down.weights is not None or across.weights is not None:
         value = _round(added, value)
     if added.nodes:
         value = added.reshape(value, [1, 1, out_height, out_width])
         rename_uses(model.graph, source.name, value)
         added.insert()
+
+
+def _pick(added: Added, value: str, shape: tuple[int, int], down: Direction, across: Direction) -> str:
+    """The lines that both directions read: (down.lines, across.lines), or `value` where that is all."""
+    if down.picked is None and across.picked is None:
+        return value
+    value = added.reshape(value, list(shape))
+    if down.picked is not None:
+        value = added.node("Gather", [value, added.constant(down.picked)], axis=0)
+    if across.picked is None:
+        return value
+    # a Gather would copy each pixel on its own, in four times the time
+    parts = [added.slice(value, 1, first, last) for first, last in runs(across.picked)]
+    return added.node("Concat", parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def runs(ascending: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Whole numbers in ascending order as ranges `(first, last)`, the last one not included."""
+    parts = np.split(ascending, np.flatnonzero(np.diff(ascending) > 1) + 1)
+    return [(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 def _round(added: Added, value: str) -> str:
@@ -64,7 +89,7 @@ def _round(added: Added, value: str) -> str:
 
 
 def _resize_code_columns(
-    added: Added, source: ValueInfoProto, target: int, height: int, width: int
+    added: Added, source: ValueInfoProto, value: str, across: Direction, height: int
 ) -> tuple[str, np.float32]:
     """Columns of a uint8 input, resized: float32 (height, target), and the factor that is left to do.
 
@@ -73,28 +98,25 @@ def _resize_code_columns(
     from onnx import TensorProto
 
     source.type.tensor_type.elem_type = TensorProto.UINT8
-    whole, divisor = whole_weights(width, target) if target < width else (None, 1)
+    whole = None if across.weights is None else whole_weights(across.weights, across.divisor)
     if whole is not None:
-        value = _resize_columns(added, source.name, whole, height, "MatMulInteger")
-        return added.node("Cast", [value], to=TensorProto.FLOAT), np.float32(1 / (255 * divisor))
-    value = added.node("Cast", [source.name], to=TensorProto.FLOAT)
-    if width != target:
-        value = _resize_columns(added, value, area_weights(width, target), height)
+        value = _resize_columns(added, value, whole, height, "MatMulInteger")
+        scale = np.float32(1 / (255 * across.divisor))
+        return added.node("Cast", [value], to=TensorProto.FLOAT), scale
+    value = added.node("Cast", [value], to=TensorProto.FLOAT)
+    if across.weights is not None:
+        value = _resize_columns(added, value, across.weights, height)
     return value, np.float32(1 / 255)
 
 
-def whole_weights(source: int, target: int) -> tuple[NDArray[np.integer] | None, int]:
-    """`area_weights` of a smaller target times the returned divisor: whole, int8 or uint8.
-
-    None where a weight passes 255.
-    """
-    divisor = source // int(np.gcd(source, target))
-    whole = np.rint(area_weights(source, target) * divisor)
+def whole_weights(weights: NDArray[np.float32], divisor: int) -> NDArray[np.integer] | None:
+    """`weights` times `divisor`, which makes them whole: int8 or uint8; None where one passes 255."""
+    whole = np.rint(weights * divisor)
     largest = whole.max()
     if largest > 255:
-        return None, divisor
+        return None
     # older processors add pairs of products with int8 in 16 bits: 2 * 255 * 64 still fits
-    return whole.astype(np.int8 if largest <= 64 else np.uint8), divisor
+    return whole.astype(np.int8 if largest <= 64 else np.uint8)
 
 
 def _resize_columns(
@@ -104,7 +126,7 @@ def _resize_columns(
     target, source = weights.shape
     block, count = repeated_block(weights)
     if count >= BLOCKS:
-        if block.dtype != np.float32 and len(block) <= 8 and count % 2 == 0:
+        while block.dtype != np.float32 and len(block) <= 8 and count % 2 == 0:
             # a product with whole numbers takes 16 columns in the time of 8
             block, count = np.kron(np.eye(2, dtype=block.dtype), block), count // 2
         value = added.reshape(value, [height * count, source // count])

@@ -96,6 +96,10 @@ SIDECAR_SCHEMA: dict[str, Any] = {
             "input_range": _RANGE,
             "output_range": _RANGE,
             "luma": _TEXT | {"description": "How a pixel of the video becomes a value of the input."},
+            "sampling": {
+                "enum": ["area", "fragments"],
+                "description": "How a frame of another size becomes the input: shrunk, or cut in fragments.",
+            },
             "score_range": _nullable(_RANGE),
             "score_direction": _nullable({"enum": ["higher-is-better", "lower-is-better"]}),
             "sha256": _HASH | {"description": "Of the ONNX file beside."},
@@ -110,7 +114,7 @@ SIDECAR_SCHEMA: dict[str, Any] = {
             "quant_mode": {"const": "static_qdq"},
             "specialized_from": _closed({"id": _ID, "sha256": _HASH}),
         },
-        optional=("quant_mode", "specialized_from"),
+        optional=("sampling", "quant_mode", "specialized_from"),
     ),
 }
 

@@ -1,7 +1,7 @@
 """Command `score`: a no-reference metric on the frames of clips.
 
-Each frame's luma is resized to the metric's own size by area interpolation and rounded to 8 bits, as
-training frames are and as a specialised graph does it. Frames are decoded in the calling thread and the
+Each frame's luma becomes a frame of the metric's own size as its training frames did (see `sampling`), by
+the operators that a specialised graph has. Frames are decoded in the calling thread and the
 decoder's own, and scored in others.
 """
 
@@ -68,7 +68,7 @@ class FrameScorer:
         height, width = frame.shape
 
         def resize(graph: ModelProto) -> None:
-            resize_first(graph, height, width, codes=True)
+            resize_first(graph, height, width, sampling=self.model.sampling, codes=True)
             fix_shape(graph, height, width)
 
         # one thread an operator: frames run side by side

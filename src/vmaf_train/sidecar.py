@@ -40,6 +40,8 @@ class Sidecar:
     input_range: tuple[float, float] = (0, 1)
     output_range: tuple[float, float]
     luma: str = LUMA
+    sampling: Literal["area", "fragments"] | None = None
+    """How a frame of another size becomes a metric's input; None: by area, or the model takes any size."""
     score_range: tuple[float, float] | None = None
     score_direction: Literal["higher-is-better", "lower-is-better"] | None = None
     sha256: str
@@ -64,7 +66,7 @@ def sidecar_text(sidecar: Sidecar, *, name: str = "sidecar") -> str:
     value: dict[str, Any] = {}
     for field in fields(sidecar):
         item = getattr(sidecar, field.name)
-        if item is None and field.name in ("quant_mode", "specialized_from"):
+        if item is None and field.name in ("sampling", "quant_mode", "specialized_from"):
             continue
         if isinstance(item, Kind):
             item = item.label

@@ -18,11 +18,12 @@ from vmaf_train.errors import UserError
 from vmaf_train.files import sha256_bytes, write_bytes, write_text
 from vmaf_train.graph import GraphFacts, check_graph
 from vmaf_train.kinds import Kind
-from vmaf_train.load import LoadedModel, make_session
+from vmaf_train.load import LoadedModel
 from vmaf_train.luma import to_unit
 from vmaf_train.planes import filter_codes
 from vmaf_train.resize import resize_first
 from vmaf_train.score import FrameScorer
+from vmaf_train.session import make_session
 from vmaf_train.sidecar import sidecar_text
 from vmaf_train.surgery import clip_last, fix_shape
 
@@ -70,6 +71,8 @@ def specialize(model: LoadedModel, width: int, height: int, folder: Path) -> Spe
         model.sidecar,
         input_shape=facts.input.shape,
         output_shape=facts.output.shape,
+        # it happens inside now
+        sampling=None,
         sha256=sha256_bytes(data),
         # the client would open <name>.int8.onnx in place of this file
         quant_mode=None,
@@ -93,7 +96,7 @@ def specialized_bytes(model: LoadedModel, width: int, height: int) -> bytes:
     sides = model.facts.input.shape[2:]
     graph = onnx.load_model_from_string(model.data)
     if model.kind is Kind.NR:
-        resize_first(graph, height, width)
+        resize_first(graph, height, width, sampling=model.sampling)
     else:
         fixed = [(axis, size) for axis, size in zip(sides, (height, width), strict=True) if axis != size]
         if any(isinstance(axis, int) for axis, _ in fixed):

@@ -1,0 +1,40 @@
+"""The network of the filters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vmaf_train.filter_nets import LearnedFilter, interleave
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (64, 64), (33, 65)])
+def test_a_filter_keeps_any_size_and_an_untrained_one_its_input(stride: int, size: tuple[int, int]) -> None:
+    luma = torch.rand(2, 1, *size)
+    with torch.no_grad():
+        assert torch.equal(LearnedFilter(4, 1, stride)(luma), luma)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_a_filter_stays_inside_the_range_of_luma_and_every_weight_learns(stride: int) -> None:
+    torch.manual_seed(1)
+    net = LearnedFilter(4, 1, stride)
+    torch.nn.init.normal_(net.exit.weight, std=5)
+    luma = torch.rand(2, 1, 16, 16)
+    with torch.no_grad():
+        filtered = net(luma)
+    assert (float(filtered.min()), float(filtered.max())) == (0, 1)
+    net.unclamped(luma).square().mean().backward()
+    assert all(values.grad is not None and values.grad.abs().sum() > 0 for values in net.parameters())
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_interleaving_is_what_depth_to_space_does(stride: int) -> None:
+    squares = torch.rand(2, stride**2, 3, 5)
+    assert torch.equal(interleave(squares, stride), torch.nn.functional.pixel_shuffle(squares, stride))
+
+
+def test_an_untrained_filter_sees_no_brightness() -> None:
+    entry = LearnedFilter(4, 1, 4).entry
+    assert entry.weight.sum((1, 2, 3)).abs().max() < 1e-4
