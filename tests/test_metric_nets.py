@@ -45,12 +45,14 @@ def test_an_energy_metric_is_small_and_its_filters_are_no_parameters() -> None:
 
 def test_energies_are_those_of_absolute_responses() -> None:
     frame = torch.rand(2, 1, 224, 224)
-    response = fn.conv2d(fn.pad(frame, (1, 1, 1, 1), mode="replicate"), derivative_filters())
-    size = torch.log(fn.avg_pool2d(response.abs(), 16) + 1 / 510)
-    power = torch.log(fn.avg_pool2d(response.square(), 16) + 1 / 510**2)
     measured = EnergyMetric(4).measure(frame)
-    torch.testing.assert_close(measured[:, :8], size)
-    torch.testing.assert_close(measured[:, 8:16], 0.5 * power - size)
+    for scale, (step, cell) in enumerate([(2, 8), (1, 8), (1, 4)]):
+        response = fn.conv2d(fn.pad(frame, (1, 1, 1, 1), mode="replicate"), derivative_filters(), stride=step)
+        size = torch.log(fn.avg_pool2d(response.abs(), cell) + 1 / 510)
+        power = torch.log(fn.avg_pool2d(response.square(), cell) + 1 / 510**2)
+        torch.testing.assert_close(measured[:, 16 * scale : 16 * scale + 8], size)
+        torch.testing.assert_close(measured[:, 16 * scale + 8 : 16 * scale + 16], 0.5 * power - size)
+        frame = fn.avg_pool2d(frame, 2)
 
 
 def test_fragments_do_not_see_their_neighbours() -> None:

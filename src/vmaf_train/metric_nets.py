@@ -105,12 +105,13 @@ def local_contrast(luma: Tensor, radius: int) -> Tensor:
 class EnergyMetric(Metric):
     """A metric that looks at the energies of fixed derivative filters only, never at luma itself.
 
-    At the frame's size, a half and a quarter of it: in each of 14x14 cells the logarithm of the mean
-    absolute response of eight 3x3 filters, and how much the root mean square exceeds it (how sparse the
-    response is). Contrast becomes a sum there, and blur, noise and lost texture become differences between
-    scales and filters. Two 1x1 layers of `width` channels combine them, and the mean and the standard
-    deviation over the cells go through a layer of 24 to the score. Statistics of derivatives tell damage
-    whatever the content: BRISQUE (Mittal, Moorthy & Bovik, TIP 2012), GM-LOG (Xue et al., TIP 2014).
+    At every second pixel of the frame, at a half and a quarter of its size: in each of 14x14 cells the
+    logarithm of the mean absolute response of eight 3x3 filters, and how much the root mean square exceeds
+    it (how sparse the response is). Contrast becomes a sum there, and blur, noise and lost texture become
+    differences between scales and filters. Two 1x1 layers of `width` channels combine them, and the mean
+    and the standard deviation over the cells go through a layer of 24 to the score. Statistics of
+    derivatives tell damage whatever the content: BRISQUE (Mittal, Moorthy & Bovik, TIP 2012), GM-LOG (Xue
+    et al., TIP 2014).
 
     With `apart` the cells are fragments that were no neighbours: no filter reaches across their edges.
     """
@@ -140,10 +141,13 @@ class EnergyMetric(Metric):
         with torch.autocast(frame.device.type, enabled=False):
             frame = frame.float()
             for scale in range(ENERGY_SCALES):
-                cell = ENERGY_CELL >> scale
+                # every second pixel tells the energy of the whole frame as well
+                step = 2 if scale == 0 else 1
+                cell = (ENERGY_CELL >> scale) // step
                 # of a cell that stands alone, the inner pixels have all their neighbours
-                inner = cell - 2 if self.apart else cell
-                response = fn.relu(fn.conv2d(frame if self.apart else _with_border(frame), self.filters))
+                inner = cell - 2 // step if self.apart else cell
+                whole = frame if self.apart else _with_border(frame)
+                response = fn.relu(fn.conv2d(whole, self.filters, stride=step))
                 size = torch.log(_sum_of_signs(fn.avg_pool2d(response, inner, cell)) + FAINT)
                 power = torch.log(_sum_of_signs(fn.avg_pool2d(response * response, inner, cell)) + FAINT**2)
                 found += [size, 0.5 * power - size]
