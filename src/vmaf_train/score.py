@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from onnx import ModelProto
 
-# decoded frames that wait for their score: enough to fill the gaps that decoding leaves on the cores
-WAITING = 16
+# decoded frames that wait for their score: enough to fill the gaps that decoding leaves on the cores, and
+# few enough to find them in the cache
+WAITING = 8
 
 
 @dataclass(frozen=True)
