@@ -5,21 +5,36 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vmaf_train.export import compare, to_onnx
 from vmaf_train.filter_nets import LearnedFilter, interleave
+from vmaf_train.graph import check_graph
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize(("stride", "separable"), [(1, 0), (2, 0), (4, 0), (4, 1)])
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (64, 64), (33, 65)])
-def test_a_filter_keeps_any_size_and_an_untrained_one_its_input(stride: int, size: tuple[int, int]) -> None:
+def test_a_filter_keeps_any_size_and_an_untrained_one_its_input(
+    stride: int, separable: int, size: tuple[int, int]
+) -> None:
     luma = torch.rand(2, 1, *size)
     with torch.no_grad():
-        assert torch.equal(LearnedFilter(4, 1, stride)(luma), luma)
+        assert torch.equal(LearnedFilter(4, 2, stride, separable)(luma), luma)
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4])
-def test_a_filter_stays_inside_the_range_of_luma_and_every_weight_learns(stride: int) -> None:
+def test_a_separable_block_has_a_fifth_of_the_weights_and_becomes_an_allowed_file() -> None:
     torch.manual_seed(1)
-    net = LearnedFilter(4, 1, stride)
+    nets = [LearnedFilter(16, 2, 4, separable) for separable in (0, 1)]
+    dense, light = (sum(values.numel() for values in net.blocks[0].parameters()) for net in nets)
+    assert light * 5 < dense
+    torch.nn.init.normal_(nets[1].exit.weight, std=0.05)
+    data = to_onnx(nets[1], "filter")
+    check_graph(data, name="separable.onnx")
+    compare(nets[1], data, "filter", name="separable.onnx")
+
+
+@pytest.mark.parametrize(("stride", "separable"), [(1, 0), (2, 0), (4, 0), (4, 1)])
+def test_a_filter_stays_inside_the_range_of_luma_and_every_weight_learns(stride: int, separable: int) -> None:
+    torch.manual_seed(1)
+    net = LearnedFilter(4, 1, stride, separable)
     torch.nn.init.normal_(net.exit.weight, std=5)
     luma = torch.rand(2, 1, 16, 16)
     with torch.no_grad():

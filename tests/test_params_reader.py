@@ -139,6 +139,16 @@ def test_fragments_that_no_metric_could_use_are_refused(
     assert make_params(models=["nr_metric_v1"], frames__fragments__places=0).frames.fragments.places == 0
 
 
+@pytest.mark.parametrize(
+    "changes", [{"learned_filter_v2__net__separable": 3}, {"learned_filter_v1__net__separable": 1}]
+)
+def test_more_separable_blocks_than_there_are_is_refused(
+    make_params: Callable[..., Params], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError, match=r"separable is \d; expected at most [02] "):
+        make_params(models=["learned_filter_v1", "learned_filter_v2"], **changes)
+
+
 def test_a_number_in_the_form_1e_minus_4_is_a_number(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text("utf-8").replace("lr: 1.0e-3 ", "lr: 3e-4 ")
     (tmp_path / "params.yaml").write_text(text, "utf-8")

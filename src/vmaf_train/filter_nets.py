@@ -16,18 +16,20 @@ class LearnedFilter(nn.Module):
     A convolution in, residual blocks `x + conv(relu(conv(x)))`, a convolution out, added to the input
     and clamped to 0..1. `stride` above 1 runs the blocks, there `relu(x + conv(x))`, at 1/stride of the
     resolution: the first convolution is strided, and the last one, 1x1, gives all pixels of a stride x
-    stride square at once. An untrained filter returns its input. `channels` 16, `blocks` 4, `stride` 1
-    is the published network, with 18.9 K parameters.
+    stride square at once; the first `separable` blocks have a depthwise and a 1x1 convolution there, which
+    take a quarter of the time (MobileNet, Howard et al., 2017). An untrained filter returns its input.
+    `channels` 16, `blocks` 4, `stride` 1 is the published network, with 18.9 K parameters.
     """
 
-    def __init__(self, channels: int = 16, blocks: int = 4, stride: int = 1) -> None:
+    def __init__(self, channels: int = 16, blocks: int = 4, stride: int = 1, separable: int = 0) -> None:
         super().__init__()
         # an odd kernel with "same" padding gives ceil(H / stride) rows for every H
         kernel = 3 if stride == 1 else 2 * stride - 1
         self.stride = stride
         self.entry = nn.Conv2d(1, channels, kernel, stride=stride, padding=kernel // 2)
         block = _Residual if stride == 1 else _LightResidual
-        self.blocks = nn.Sequential(*(block(channels) for _ in range(blocks)))
+        kinds = [_SeparableResidual] * separable + [block] * (blocks - separable)
+        self.blocks = nn.Sequential(*(kind(channels) for kind in kinds))
         self.exit = nn.Conv2d(channels, stride**2, 3 if stride == 1 else 1, padding=1 if stride == 1 else 0)
         with torch.no_grad():
             # brightness, some 20 times larger than detail, would drown it: kernels start without a mean
@@ -90,6 +92,16 @@ class _LightResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # ONNX Runtime runs these three as one operator
         return torch.relu(x + self.conv(x))
+
+
+class _SeparableResidual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.pointwise(self.depthwise(x)))
 
 
 class _Residual(nn.Module):

@@ -13,4 +13,5 @@ def build(section: NrModel | FilterModel) -> Metric | LearnedFilter:
         if section.net.design == "energies":
             return EnergyMetric(section.net.width, apart=section.net.sampling == "fragments")
         return NrMetric(section.net.width, section.net.radius)
-    return LearnedFilter(section.net.channels, section.net.blocks, section.net.stride)
+    net = section.net
+    return LearnedFilter(net.channels, net.blocks, net.stride, net.separable)

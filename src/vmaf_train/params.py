@@ -188,11 +188,15 @@ class NrModel:
 
 @dataclass(frozen=True, kw_only=True)
 class FilterNet:
-    """Size of a filter network; it works at 1/stride of the resolution inside."""
+    """Size of a filter network; it works at 1/stride of the resolution inside.
+
+    The first `separable` of its `blocks` are depthwise and 1x1 convolutions.
+    """
 
     channels: int
     blocks: int
     stride: int
+    separable: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vmaf_train.errors import UserError
-from vmaf_train.params import MODEL_KINDS, Model, NrModel, Params
+from vmaf_train.params import MODEL_KINDS, FilterModel, Model, NrModel, Params
 
 T = TypeVar("T")
 
@@ -48,6 +48,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "channels": (1, 256),
     "blocks": (0, 64),
     "stride": (1, 8),
+    "separable": (0, 64),
     "quant_accuracy_budget_plcc": (0, 1),
     "lr_scale": (1e-9, 1e6),
     "steps_scale": (1e-6, 1e6),
@@ -117,7 +118,19 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
             "nothing to train on; make the sum smaller than 1"
         )
     _check_fragments(params, source)
+    _check_separable(params, source)
     return params
+
+
+def _check_separable(params: Params, source: str) -> None:
+    for name, section in params.models.items():
+        if not isinstance(section, FilterModel):
+            continue
+        given, most = section.net.separable, section.net.blocks if section.net.stride > 1 else 0
+        if given > most:
+            raise UserError(
+                f"{source}: {name}.net.separable is {given}; expected at most {most} (stride 1 has none)"
+            )
 
 
 def _check_fragments(params: Params, source: str) -> None:
