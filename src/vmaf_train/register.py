@@ -36,7 +36,9 @@ FILTER = "Luma filter: degraded luma to clean luma, of any height and width; tra
 DESCRIPTIONS = {
     "convolutional": SCORE + "a small convolutional network (the published design).",
     "energies": SCORE + "a small network over the energies of derivative filters.",
-    "fragments": SCORE + "the same over fragments, small squares of unscaled pixels spread over the frame.",
+    "fragments": SCORE
+    + "a small network over the energies of derivative filters in fragments, small squares "
+    "of unscaled pixels spread over the frame.",
     "degraded": FILTER + "a Gaussian blur followed by JPEG (the published pairs).",
     "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1, VP9, noise, and clean frames.",
 }
