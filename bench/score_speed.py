@@ -1,6 +1,6 @@
 """`score` of every frame against decoding alone, and the time of a frame.
 
-    python bench/score_speed.py [CLIPS…] [--model nr_metric_v1] [--rounds 5]
+    python bench/score_speed.py [CLIPS…] [--model nr_metric_v3] [--rounds 5]
 
 Decoding and scoring take turns in one process, so both see the same machine; the ratio of a clip is the
 median over the rounds, after a first run of both that loads libraries and makes the session (10 ms).
@@ -77,7 +77,7 @@ def frame_row(label: str, model: LoadedModel) -> tuple[str, ...]:
 
 def main(
     clips: Annotated[list[Path] | None, typer.Argument()] = None,
-    model: str = "nr_metric_v1",
+    model: str = "nr_metric_v3",
     rounds: int = 5,
     unverified: bool = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """Time of the whole command `vmaf-train score` on a clip of one frame: start to first frame scored.
 
-    python bench/start.py [--model nr_metric_v1] [--runs 10]
+    python bench/start.py [--model nr_metric_v3] [--runs 10]
 
 Target: under 0.7 s.
 """
@@ -19,7 +19,7 @@ import typer
 from machine import machine, make_clip, table
 
 
-def main(model: str = "nr_metric_v1", runs: int = 10, unverified: bool = False) -> None:
+def main(model: str = "nr_metric_v3", runs: int = 10, unverified: bool = False) -> None:
     """Run the command again and again."""
     print(machine())
     with tempfile.TemporaryDirectory() as folder:

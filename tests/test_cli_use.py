@@ -30,6 +30,7 @@ sys.exit(code)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = {
         "nr_metric_v1": textured_nr(),
+        "nr_metric_v3": textured_nr(),
         "learned_filter_v3": identity_filter(),
         "mean_v1": mean_nr(),
     }
@@ -59,12 +60,12 @@ def test_score_prints_plain_lines_when_piped_and_writes_logs(
     assert done.returncode == 0, done.stderr
     assert done.stderr == "heavy:\n"
     caption, header, row = done.stdout.splitlines()
-    assert caption == "# nr_metric_v1: MOS 1..5, higher is better; trained on none (vmaf-proxy)"
+    assert caption == "# nr_metric_v3: MOS 1..5, higher is better; trained on none (vmaf-proxy)"
     assert header.split("\t")[:3] == ["video", "frames", "mean"]
     assert row.split("\t")[:2] == [str(clip), "6"]
     value = json.loads(log.read_text())
     assert [frame["frameNum"] for frame in value["frames"]] == list(range(6))
-    assert list(value["pooled_metrics"]["nr_metric_v1"]) == ["min", "max", "mean", "harmonic_mean"]
+    assert list(value["pooled_metrics"]["nr_metric_v3"]) == ["min", "max", "mean", "harmonic_mean"]
     assert len(table.read_text().splitlines()) == 7
 
 

@@ -18,7 +18,7 @@ Unverified = Annotated[
         "--unverified", help="Accept a file outside the registry; forbidden operators stay refused."
     ),
 ]
-METRIC = "nr_metric_v1"
+METRIC = "nr_metric_v3"  # ranks different clips best, in half of v1's time
 FILTER = "learned_filter_v3"  # wins on soft and noisy sources at a tenth of v1's time
 
 
