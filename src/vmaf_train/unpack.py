@@ -29,7 +29,7 @@ DAMAGED = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # a compression, a version or an encryption that zipfile does not know
     RuntimeError,
     ValueError,
     OverflowError,
