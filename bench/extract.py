@@ -29,7 +29,7 @@ from machine import machine
 
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe
-from vmaf_train.frames import DEGRADED, LUMA, extract_frame, packed
+from vmaf_train.frames import DEGRADED, FRAGMENTS, LUMA, Extracted, extract_frame, packed
 from vmaf_train.params import Compute
 from vmaf_train.params_reader import read_params
 
@@ -100,24 +100,31 @@ def reference(clips: list[Path], tools: Tools) -> list[np.ndarray]:
     return frames
 
 
-def timed(folder: str, name: str) -> tuple[np.ndarray, np.ndarray, float]:
+def timed(folder: str, name: str) -> tuple[Extracted, float]:
     """One clip as the stage does it, with the processor seconds it took; runs in a worker."""
     begin = time.process_time()
-    clean, degraded = extract_frame(folder, FRAMES, name)
-    return clean, degraded, time.process_time() - begin
+    return extract_frame(folder, FRAMES, name), time.process_time() - begin
 
 
 def ours(clips: list[Path], workers: int, work: Path, processor: list[float]) -> np.ndarray:
-    """The `frames` stage's own loop: the pool, the degraded twin and the packed arrays included."""
+    """The `frames` stage's own loop: the pool, the degraded twin, fragments and packed arrays included."""
     compute = Compute(engine="local", workers=workers, dask_address="")
     extract = partial(timed, str(clips[0].parent))
-    with packed(work / LUMA, FRAMES.size) as clean, packed(work / DEGRADED, FRAMES.size) as degraded:
+    size = FRAMES.size
+    with (
+        packed(work / LUMA, size) as clean,
+        packed(work / DEGRADED, size) as degraded,
+        packed(work / FRAGMENTS, size) as pieces,
+    ):
         for result in map_ordered(extract, [clip.name for clip in clips], compute, "frames"):
             if isinstance(result, Exception):
                 raise result
-            clean.add(result[0])
-            degraded.add(result[1])
-            processor.append(result[2])
+            extracted, seconds = result
+            clean.add(extracted.clean)
+            degraded.add(extracted.degraded)
+            for piece in extracted.fragments:
+                pieces.add(piece)
+            processor.append(seconds)
     return np.load(work / LUMA, mmap_mode="r")
 
 
