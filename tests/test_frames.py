@@ -24,7 +24,7 @@ from vmaf_train.luma import area_resize
 from vmaf_train.manifest import manifest
 from vmaf_train.middle import middle_luma
 from vmaf_train.params import Params
-from vmaf_train.sampling import fragment_places, fragments
+from vmaf_train.sampling import fragments
 
 COUNT = 24
 SIZE = 64
@@ -91,18 +91,18 @@ def test_arrays_and_tables_say_whose_frame_is_where(made: Layout, params: Params
 
 def test_fragments_of_each_frame_lie_place_by_place(made: Layout, params: Params) -> None:
     packed, table = np.load(made.frames / "fragments.npy"), pd.read_parquet(made.frames / "fragments.parquet")
-    places = fragment_places(params.frames.fragments.places)
-    assert packed.shape == (COUNT * len(places), SIZE, SIZE)
+    places = params.frames.fragments.places
+    assert packed.shape == (COUNT * places, SIZE, SIZE)
     assert list(table.columns) == ["key", "frame_path", "row", "mos", "place"]
     assert table["row"].tolist() == list(range(len(packed)))
     mos = pd.read_parquet(made.frames / "mos.parquet")
-    assert table["key"].tolist() == mos["key"].repeat(len(places)).tolist()
-    assert table["mos"].tolist() == mos["mos"].repeat(len(places)).tolist()
+    assert table["key"].tolist() == mos["key"].repeat(places).tolist()
+    assert table["mos"].tolist() == mos["mos"].repeat(places).tolist()
     paths = pd.read_parquet(made.manifest)["path"]
     for number in (0, COUNT - 1):
-        whole = middle_luma(made.corpus / paths[number])
+        cuts = fragments(middle_luma(made.corpus / paths[number]), SIZE, places)
         for row in table.loc[table["key"] == mos["key"][number]].itertuples():
-            assert np.array_equal(packed[row.row], fragments(whole, SIZE, places[row.place]))
+            assert np.array_equal(packed[row.row], cuts[row.place])
 
 
 def test_a_frame_side_that_fragments_do_not_fill_is_refused(

@@ -118,7 +118,7 @@ def test_a_copy_of_a_metric_that_samples_fragments_cuts_them_itself(
     model = load_model("textured_v1")
     frame = noise(width, height)
     score = FrameScorer(model)(frame)
-    seen = (fragments(frame, 224) / np.float32(255)).astype(np.float32)
+    seen = (fragments(frame, 224)[0] / np.float32(255)).astype(np.float32)
     assert score == pytest.approx(float(model.run(seen[None, None])[0]), abs=1e-4)
     copy = specialize(model, width, height, tmp_path)
     assert float(run(copy.path, frame).reshape(())) == pytest.approx(score, abs=1e-4)

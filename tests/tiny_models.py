@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from vmaf_train.files import sha256_bytes
 from vmaf_train.graph import check_graph
 from vmaf_train.kinds import Kind
+from vmaf_train.params import Sampling
 from vmaf_train.registry import NAME, Entry, bundle_name, onnx_name, sidecar_name, write_registry
-from vmaf_train.sampling import Sampling
 from vmaf_train.schemas import write_schemas
 from vmaf_train.sidecar import Sidecar, write_sidecar
 

@@ -1,4 +1,4 @@
-"""Stage `frames`: the middle luma frame of each clip and its degraded twins, packed in arrays."""
+"""Stage `frames`: the middle luma frame of each clip, its fragments and degraded twins, in packed arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vmaf_train.luma import Plane, area_resize
 from vmaf_train.manifest import check_dropped, remove_leftovers
 from vmaf_train.middle import middle_luma
 from vmaf_train.params import Frames, Params
-from vmaf_train.sampling import FRAGMENT, fragment_places, fragments
+from vmaf_train.sampling import FRAGMENT, fragments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,18 +127,18 @@ def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
 
 
 class Extracted(NamedTuple):
-    """Of one clip: the middle luma frame (S, S), its degraded twin, and its fragments (S, S), one a place."""
+    """Of one clip: the middle luma frame (S, S), its degraded twin, and its fragments (P, S, S)."""
 
     clean: Plane
     degraded: Plane
-    fragments: list[Plane]
+    fragments: Plane
 
 
 def extract_frame(corpus: str, params: Frames, path: str) -> Extracted:
     """What becomes of one clip; runs in a worker."""
     whole = middle_luma(Path(corpus) / path)
     clean = area_resize(whole, params.size, params.size)
-    pieces = [fragments(whole, params.size, place) for place in fragment_places(params.fragments.places)]
+    pieces = fragments(whole, params.size, params.fragments.places)
     return Extracted(clean, degrade(clean, params.blur_sigma, params.jpeg_quality), pieces)
 
 

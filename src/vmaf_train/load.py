@@ -22,6 +22,7 @@ from vmaf_train.files import sha256_bytes
 from vmaf_train.graph import MAX_BYTES, GraphFacts, check_graph
 from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
+from vmaf_train.params import Sampling
 from vmaf_train.registered import (
     check_hash,
     check_kind,
@@ -33,7 +34,6 @@ from vmaf_train.registered import (
 from vmaf_train.registry import NAME as REGISTRY
 from vmaf_train.registry import Entry, onnx_name, read_registry
 from vmaf_train.regular_files import inside, read_regular
-from vmaf_train.sampling import Sampling
 from vmaf_train.session import make_session
 from vmaf_train.sidecar import Sidecar, read_sidecar
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 from vmaf_train.errors import UserError
 
+# how a frame becomes what a metric takes, see sampling.py
+Sampling = Literal["area", "fragments"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
@@ -169,7 +172,7 @@ class NrNet:
     """Design, sampling and size of a no-reference network; `radius`, in pixels, is of its local contrast."""
 
     design: Literal["convolutional", "energies"]
-    sampling: Literal["area", "fragments"]
+    sampling: Sampling
     width: int
     radius: int
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmaf_train.sampling import Direction, Sampling, directions
+from vmaf_train.params import Sampling
+from vmaf_train.sampling import Direction, directions
 from vmaf_train.surgery import Added, rename_uses
 
 if TYPE_CHECKING:
@@ -61,17 +62,14 @@ def resize_first(
 
 
 def _pick(added: Added, value: str, shape: tuple[int, int], down: Direction, across: Direction) -> str:
-    """The lines that both directions read: (down.lines, across.lines), or `value` where that is all."""
-    if down.picked is None and across.picked is None:
+    """The lines that both directions read: (down.lines, across.lines); `value` itself where that is all."""
+    if down.picked is None or across.picked is None:
         return value
     value = added.reshape(value, list(shape))
-    if down.picked is not None:
-        value = added.node("Gather", [value, added.constant(down.picked)], axis=0)
-    if across.picked is None:
-        return value
+    value = added.node("Gather", [value, added.constant(down.picked)], axis=0)
     # a Gather would copy each pixel on its own, in four times the time
     parts = [added.slice(value, 1, first, last) for first, last in runs(across.picked)]
-    return added.node("Concat", parts, axis=1) if len(parts) > 1 else parts[0]
+    return added.node("Concat", parts, axis=1)
 
 
 def runs(ascending: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -9,40 +9,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.luma import Plane, area_resize, area_weights
-
-Sampling = Literal["area", "fragments"]
+from vmaf_train.params import Sampling
 
 FRAGMENT = 16  # side of a fragment, in pixels
 SHOWN = 960 * 540  # pixels of a frame as it is shown
 NEAR = 4 / 3  # up to this many times more or fewer pixels are taken as they are: a slight resize blurs
 
 
-def fragments(luma: Plane, size: int, place: tuple[float, float] = (0.5, 0.5)) -> Plane:
-    """Return the fragments of a frame, uint8 (size, size): size/16 a row and a column.
+def fragments(luma: Plane, size: int, count: int = 1) -> Plane:
+    """Return the fragments of a frame at the first `count` of `fragment_places`: uint8 (count, size, size).
 
     Args:
         luma: uint8 (H, W); resized by area first when H x W is far from 960x540.
-        size: side of the result, a multiple of 16.
-        place: where in its part of the frame each fragment lies, down and across, 0..1; 0.5: the middle.
+        size: side of the result, a multiple of 16: size/16 fragments a row and a column.
+        count: a metric looks at the first place; the others are for training.
     """
     height, width = shown_size(luma.shape[0], luma.shape[1], size)
     shown = luma if luma.shape == (height, width) else area_resize(luma, height, width)
-    rows, columns = (
-        fragment_lines(length, size, where) for length, where in zip(shown.shape, place, strict=True)
-    )
-    # two steps of one axis are five times as fast as one of both
-    cut: Plane = np.ascontiguousarray(shown[rows][:, columns])
-    return cut
+    cuts = np.empty((count, size, size), luma.dtype)
+    for cut, (down, across) in zip(cuts, fragment_places(count), strict=True):
+        # two steps of one axis are five times as fast as one of both
+        cut[:] = shown[fragment_lines(height, size, down)][:, fragment_lines(width, size, across)]
+    return cuts
 
 
 def fragment_places(count: int) -> list[tuple[float, float]]:
-    """The first `count` places for fragments: the middle, then evenly strewn ones (Roberts' R2 sequence)."""
+    """Where in its part of the frame each fragment lies, down and across, 0..1, `count` times.
+
+    First the middle, then evenly strewn (Roberts' R2 sequence).
+    """
     return [((0.5 + 0.7548776662 * k) % 1, (0.5 + 0.5698402910 * k) % 1) for k in range(count)]
 
 

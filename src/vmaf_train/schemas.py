@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_json
+from vmaf_train.params import Sampling
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
@@ -97,7 +98,7 @@ SIDECAR_SCHEMA: dict[str, Any] = {
             "output_range": _RANGE,
             "luma": _TEXT | {"description": "How a pixel of the video becomes a value of the input."},
             "sampling": {
-                "enum": ["area", "fragments"],
+                "enum": list(get_args(Sampling)),
                 "description": "How a frame of another size becomes the input: shrunk, or cut in fragments.",
             },
             "score_range": _nullable(_RANGE),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, write_text
 from vmaf_train.kinds import Kind
+from vmaf_train.params import Sampling
 from vmaf_train.regular_files import read_regular
 from vmaf_train.schemas import SIDECAR_SCHEMA, validate
 from vmaf_train.strict_json import parse_object
@@ -40,7 +41,7 @@ class Sidecar:
     input_range: tuple[float, float] = (0, 1)
     output_range: tuple[float, float]
     luma: str = LUMA
-    sampling: Literal["area", "fragments"] | None = None
+    sampling: Sampling | None = None
     """How a frame of another size becomes a metric's input; None: by area, or the model takes any size."""
     score_range: tuple[float, float] | None = None
     score_direction: Literal["higher-is-better", "lower-is-better"] | None = None
