@@ -95,7 +95,7 @@ def manifest_scan() -> None:
 
 @app.command(rich_help_panel=PIPELINE)
 def frames() -> None:
-    """Extract the middle luma frame of each clip, and its degraded twin: data/frames."""
+    """Extract the middle luma frame of each clip, its fragments and its degraded twins: data/frames."""
     from vmaf_train.frames import frames as run
 
     run(*_stage())

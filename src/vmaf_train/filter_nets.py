@@ -17,7 +17,7 @@ class LearnedFilter(nn.Module):
     and clamped to 0..1. `stride` above 1 runs the blocks, there `relu(x + conv(x))`, at 1/stride of the
     resolution: the first convolution is strided, and the last one, 1x1, gives all pixels of a stride x
     stride square at once; the first `separable` blocks have a depthwise and a 1x1 convolution there, which
-    take a quarter of the time (MobileNet, Howard et al., 2017). An untrained filter returns its input.
+    take less than half of the time (MobileNet, Howard et al., 2017). An untrained filter returns its input.
     `channels` 16, `blocks` 4, `stride` 1 is the published network, with 18.9 K parameters.
     """
 

@@ -96,11 +96,11 @@ class _Data(LightningDataModule):
 
     def __init__(self, layout: Layout, section: Model, recipe: Recipe, seed: int) -> None:
         super().__init__()
-        read: Any
-        if isinstance(recipe, FilterRecipe):
+        read: Any = FrameMOSDataset.of_split
+        if isinstance(section, NrModel):
+            read = partial(read, sampling=section.net.sampling)
+        elif isinstance(recipe, FilterRecipe):
             read = partial(PairedFrameDataset.of_split, pairs=recipe.pairs)
-        elif isinstance(section, NrModel):
-            read = partial(FrameMOSDataset.of_split, sampling=section.net.sampling)
         self.train: FrameMOSDataset | PairedFrameDataset = read(layout, "train", min_mos=recipe.min_mos)
         self.val: FrameMOSDataset | PairedFrameDataset = read(layout, "val")
         self.recipe = recipe
