@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from vmaf_train.params import Params
 from vmaf_train.params_reader import parse_params
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# jobs in the background of a script ignore Ctrl-C, and so would the commands that tests start and stop
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

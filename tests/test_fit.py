@@ -256,7 +256,10 @@ def test_ctrl_c_ends_with_one_line_and_status_130_and_the_earlier_checkpoint(
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    try:
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert errors == "vmaf-train: interrupted; outputs of this command were not changed\n"
     assert output == ""

@@ -175,7 +175,10 @@ def test_ctrl_c_leaves_the_earlier_corpus_and_nothing_else(
     while not list(tmp_path.glob("data/.corpus.*/synthetic_videos/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
+    try:
+        _, complaint = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "Traceback" not in complaint
     assert [path.name for path in corpus.parent.iterdir()] == ["corpus"]
