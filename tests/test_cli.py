@@ -83,3 +83,25 @@ def test_a_stage_without_its_input_names_the_command_before_it(
     assert len(done.stderr.splitlines()) == 1
     assert "`vmaf-train " in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("torch", "train", ("fit", "nr_metric_v1")),
+        ("ruamel", "train", ("fetch",)),
+        ("model_signing", "sign", ("verify", "--signatures", "--key", "pub.pem")),
+    ],
+)
+def test_a_command_of_an_extra_that_is_not_installed_names_it(
+    module: str, extra: str, arguments: tuple[str, ...]
+) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; {RUN}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"vmaf-train: {module} is not installed, and this command needs it; in the repository, run "
+        f"`pip install -c constraints.txt -e '.[{extra}]'`\n"
+    )

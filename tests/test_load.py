@@ -141,11 +141,20 @@ def test_loading_and_running_needs_neither_torch_nor_pandas(folder: Path) -> Non
     assert done.stdout.strip() == "[]"
 
 
-def test_without_any_model_directory_both_places_are_named(
+def test_an_installed_package_brings_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(tmp_path / "site-packages" / "vmaf_train" / "tiny")
+    monkeypatch.delenv("VMAF_TINY_MODEL_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "__file__", str(tmp_path / "site-packages" / "vmaf_train" / "load.py"))
+    assert load_model(ID).path == tmp_path / "site-packages" / "vmaf_train" / "tiny" / f"{ID}.onnx"
+
+
+def test_without_any_model_directory_all_places_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VMAF_TINY_MODEL_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load, "__file__", str(tmp_path / "src" / "vmaf_train" / "load.py"))
-    with pytest.raises(UserError, match=r"no registry.json in model/tiny nor in .*; run `dvc repro`"):
+    named = r"no registry.json in any of model/tiny, .*/model/tiny, .*/tiny; run `dvc repro`"
+    with pytest.raises(UserError, match=named):
         models_dir()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PIPELINE = "Pipeline stages (run by `dvc repro`)"
 TRUST = "Check and sign the models"
 INTERRUPTED = 130  # the shell's status for Ctrl-C
+SIGNING = {"model_signing", "sigstore"}  # what the extra [sign] brings; the others are of [train]
 STOPPED = "interrupted; outputs of this command were not changed"
 
 app = typer.Typer(
@@ -55,6 +56,8 @@ def main() -> None:
         _leave(2, f"{said}; see `{command} --help`")
     except (KeyboardInterrupt, typer.Abort):
         _leave(INTERRUPTED, STOPPED)
+    except ModuleNotFoundError as error:
+        _leave(1, _not_installed(error))
     except BrokenPipeError:
         # the reader of our output went away (`| head`): leave quietly, as other tools do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,6 +70,18 @@ def main() -> None:
 def _leave(status: int, text: str) -> NoReturn:
     print(f"vmaf-train: {text}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def _not_installed(error: ModuleNotFoundError) -> str:
+    """What to install: the plain package brings what the using commands need, extras bring the rest."""
+    missing = (error.name or "").partition(".")[0]
+    if missing in ("", "vmaf_train"):
+        raise error
+    extra = "sign" if missing in SIGNING else "train"
+    return (
+        f"{missing} is not installed, and this command needs it; in the repository, run "
+        f"`pip install -c constraints.txt -e '.[{extra}]'`"
+    )
 
 
 def _stage() -> tuple[Params, Layout]:

@@ -46,6 +46,7 @@ KEPT = 8  # sessions over edited copies, for each model
 _EDITING = threading.Lock()
 
 DIRECTORY_VARIABLE = "VMAF_TINY_MODEL_DIR"
+INSTALLED = "tiny"  # folder of the package that a wheel carries the models in
 _COMMANDS = {
     Kind.NR: "this is a no-reference metric: use `vmaf-train score`",
     Kind.FILTER: "this is a filter: use `vmaf-train filter`",
@@ -170,7 +171,10 @@ class LoadedModel:
 
 
 def models_dir() -> Path:
-    """The model directory: VMAF_TINY_MODEL_DIR when set, else model/tiny here, else the repository's.
+    """The model directory.
+
+    VMAF_TINY_MODEL_DIR when set, else model/tiny here, else the repository's, else the one that was
+    installed with the package.
 
     Raises:
         UserError: none of them is there.
@@ -181,13 +185,14 @@ def models_dir() -> Path:
         if not folder.is_dir():
             raise UserError(f"{DIRECTORY_VARIABLE}={chosen}: no such folder; unset it or name a folder")
         return folder
-    candidates = [Layout().models, Layout(Path(__file__).resolve().parents[2]).models]
+    package = Path(__file__).resolve().parent
+    candidates = [Layout().models, Layout(package.parents[1]).models, package / INSTALLED]
     for folder in candidates:
         if (folder / REGISTRY).exists():
             return folder
-    places = " nor in ".join(str(folder) for folder in candidates)
+    places = ", ".join(str(folder) for folder in candidates)
     raise UserError(
-        f"no {REGISTRY} in {places}; run `dvc repro` in the repository, set {DIRECTORY_VARIABLE}, "
+        f"no {REGISTRY} in any of {places}; run `dvc repro` in the repository, set {DIRECTORY_VARIABLE}, "
         "or give a path and --unverified"
     )
 
