@@ -168,7 +168,7 @@ def _client(compute: Compute) -> Iterator[Client]:
     except ImportError:
         raise UserError(
             "compute.engine is dask, but dask.distributed is not installed; "
-            "in the repository, run `pip install -c constraints.txt -e '.[train,cluster]'`"
+            "install the extra: pip install 'vmaf-train[cluster]'"
         ) from None
     with contextlib.ExitStack() as stack:
         if compute.dask_address:
