@@ -31,6 +31,7 @@ StartFit = Callable[..., subprocess.Popen[str]]
 # small enough for a test: 3 batches an epoch, 32-pixel crops
 SMALL = {
     "nr_metric_v2__net__width": 4, "nr_metric_v2__capped__batch_size": 4,
+    "nr_metric_v2__capped__crop": 0, "nr_metric_v2__capped__steps_scale": 1.0,
     f"{NR}__net__width": 4, f"{NR}__capped__batch_size": 4,
     f"{NR}__capped__crop": 48, f"{NR}__capped__steps_scale": 1.0,
     f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
