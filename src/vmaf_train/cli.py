@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PIPELINE = "Pipeline stages (run by `dvc repro`)"
 TRUST = "Check and sign the models"
 INTERRUPTED = 130  # the shell's status for Ctrl-C
+SOURCE = "git+https://github.com/vmaf-train/vmaf-train"
 SIGNING = {"model_signing", "sigstore"}  # what the extra [sign] brings; the others are of [train]
 STOPPED = "interrupted; outputs of this command were not changed"
 
@@ -79,8 +80,8 @@ def _not_installed(error: ModuleNotFoundError) -> str:
         raise error
     extra = "sign" if missing in SIGNING else "train"
     return (
-        f"{missing} is not installed, and this command needs it; in the repository, run "
-        f"`pip install -c constraints.txt -e '.[{extra}]'`"
+        f"{missing} is not installed, and this command needs it; "
+        f"run `pip install 'vmaf-train[{extra}] @ {SOURCE}'`, or with `-e '.[{extra}]'` in the repository"
     )
 
 
