@@ -11,6 +11,7 @@ from torch.nn import functional as fn
 from vmaf_train.export import compare, to_onnx
 from vmaf_train.graph import check_graph
 from vmaf_train.metric_nets import ENERGY_CELL, EnergyMetric, NrMetric, derivative_filters, local_contrast
+from vmaf_train.params_reader import CELL
 from vmaf_train.sampling import FRAGMENT
 
 
@@ -57,7 +58,7 @@ def test_energies_are_those_of_absolute_responses() -> None:
 
 
 def test_fragments_do_not_see_their_neighbours() -> None:
-    assert ENERGY_CELL == FRAGMENT
+    assert ENERGY_CELL == FRAGMENT == CELL
     net, frame = EnergyMetric(4, apart=True), torch.rand(1, 1, 224, 224)
     before = net.measure(frame)
     assert before.shape == (1, 48, 14, 14)

@@ -119,6 +119,17 @@ def test_each_complaint_names_the_key_and_the_value(path: str, value: Any, compl
     assert complaint in str(caught.value)
 
 
+@pytest.mark.parametrize("recipe", ["capped", "reference"])
+def test_crops_smaller_than_a_cell_of_energies_are_refused(
+    make_params: Callable[..., Params], recipe: str
+) -> None:
+    changes = {f"nr_metric_v2__{recipe}__crop": 15}
+    with pytest.raises(UserError, match=r"v2 crops 15 pixels.*set crop to 16 or more, or to 0"):
+        make_params(models=["nr_metric_v2"], **changes)
+    make_params(models=["nr_metric_v2"], **{f"nr_metric_v2__{recipe}__crop": 16})
+    make_params(models=["nr_metric_v1"], **{f"nr_metric_v1__{recipe}__crop": 15})
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [

@@ -13,6 +13,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.params import MODEL_KINDS, FilterModel, Model, NrModel, Params
 
 T = TypeVar("T")
+CELL = 16  # pixels; design energies sees no less
 
 # key path -> (lowest, highest) value allowed, both included
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -117,6 +118,7 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
             f"{source}: split.test + split.val is {params.split.test + params.split.val:g}, which leaves "
             "nothing to train on; make the sum smaller than 1"
         )
+    _check_cells(params, source)
     _check_fragments(params, source)
     _check_separable(params, source)
     return params
@@ -131,6 +133,18 @@ def _check_separable(params: Params, source: str) -> None:
             raise UserError(
                 f"{source}: {name}.net.separable is {given}; expected at most {most} (stride 1 has none)"
             )
+
+
+def _check_cells(params: Params, source: str) -> None:
+    for name, section in params.models.items():
+        if not isinstance(section, NrModel) or section.net.design != "energies":
+            continue
+        for crop in (section.capped.crop, section.reference.crop):
+            if 0 < crop < CELL:
+                raise UserError(
+                    f"{source}: {name} crops {crop} pixels, less than a cell of design energies; "
+                    f"set crop to {CELL} or more, or to 0"
+                )
 
 
 def _check_fragments(params: Params, source: str) -> None:
