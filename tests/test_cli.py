@@ -102,6 +102,7 @@ def test_a_command_of_an_extra_that_is_not_installed_names_it(
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"vmaf-train: {module} is not installed, and this command needs it; run "
-        f"`pip install 'vmaf-train[{extra}] @ git+https://github.com/vmaf-train/vmaf-train'`, or with `-e '.[{extra}]'` in the repository\n"
+        f"vmaf-train: {module} is not installed, and this command needs it; "
+        f"run `pip install 'vmaf-train[{extra}] @ git+https://github.com/vmaf-train/vmaf-train'`, "
+        f"or with `-e '.[{extra}]'` in the repository\n"
     )
