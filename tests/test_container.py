@@ -69,8 +69,11 @@ def test_what_is_no_video_is_an_error_that_names_it(folder: Path, plain: Path, n
         assert "\n" not in str(caught.value)
 
 
-def test_a_missing_clip_and_a_folder_are_named(folder: Path) -> None:
+def test_a_missing_clip_a_folder_and_a_picture_are_named(folder: Path, plain: Path) -> None:
     (folder / "folder.mp4").mkdir()
-    for name in ("missing.mp4", "folder.mp4"):
-        with pytest.raises(UserError, match=f"no clip .*{name}"):
+    ffmpeg("-i", plain, "-frames:v", "1", folder / "still.png")
+    said = {"missing.mp4": "no clip", "folder.mp4": "is a folder", "still.png": "no container that is read"}
+    for name, text in said.items():
+        with pytest.raises(UserError, match=text) as caught:
             middle_luma(folder / name)
+        assert name in str(caught.value)

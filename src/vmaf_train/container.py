@@ -53,25 +53,60 @@ class Packets:
 @contextlib.contextmanager
 def opened(path: Path, threads: int = 1) -> Iterator[tuple[Any, VideoStream]]:
     """Open a clip and its best video stream; errors of the decoder become errors that name the clip."""
-    if not path.is_file():
-        raise UserError(f"no clip {path}; check the path")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes); replace the clip or remove it")
-    try:
-        # `file:` and the lists: a clip's name or content must never open anything but this file
-        limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        with av.open(f"file:{path}", options=limits, metadata_errors="replace") as container:
-            stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
-                raise UserError(f"{path} has no video stream; replace the clip or remove it")
-            if not isinstance(stream.codec_context, VideoCodecContext):
-                raise UserError(f"{path}: no decoder for its video; convert the clip or remove it")
-            stream.codec_context.thread_count = threads
-            stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+    with decoding(path):
+        container, stream = open_clip(path, threads)
+        with container:
             yield container, stream
+
+
+@contextlib.contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn errors of the demuxer and the decoder into one that names the clip."""
+    try:
+        yield
     except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: cannot decode ({reason}); replace the clip or remove it") from None
+
+
+def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
+    """Open a clip and its best video stream; the container is the caller's to close.
+
+    Args:
+        path: the clip.
+        threads: decoder threads; 0: one a core.
+
+    Raises:
+        UserError: no such file, not a clip, no video in it, or no decoder for that.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the clips in it")
+    if not path.is_file():
+        raise UserError(f"no clip {path}; a clip is a file, check the path")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty (0 bytes); replace the clip or remove it")
+    # `file:` and the lists: a clip's name or content must never open anything but this file
+    limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    with decoding(path):
+        try:
+            container = av.open(f"file:{path}", options=limits, metadata_errors="replace")
+        except av.ArgumentError:
+            raise UserError(
+                f"{path}: no container that is read here (pictures, raw video and playlists are not); "
+                "convert it, for example to .mp4 or .mkv"
+            ) from None
+    try:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:
+            raise UserError(f"{path} has no video stream; replace the clip or remove it")
+        if not isinstance(stream.codec_context, VideoCodecContext):
+            raise UserError(f"{path}: no decoder for its video; convert the clip or remove it")
+        stream.codec_context.thread_count = threads
+        stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
 
 
 def declared_span(container: Any, stream: VideoStream) -> Span | None:
