@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.logging
@@ -16,6 +16,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vmaf_train.errors import UserError
+
+if TYPE_CHECKING:
+    from av.packet import Packet
 
 av.logging.set_level(None)
 
@@ -128,31 +131,55 @@ def declared_span(container: Any, stream: VideoStream) -> Span | None:
     return None
 
 
-def read_packets(container: Any, stream: VideoStream) -> Packets:
-    """Read all packets of the pictures: how many, when, and whether the file holds all it declares."""
-    declared = declared_span(container, stream)
-    own = stream.duration is not None or "DURATION" in stream.metadata or len(container.streams) == 1
-    indexed = len(stream.index_entries) if container.format.name == EXACT[0] else 0
-    count, damaged, timed = 0, False, 0
-    begin = last = end = 0
-    for packet in container.demux(stream):
+class PacketReader:
+    """Learns from the packets of the pictures, one by one, whether the file holds all it declares."""
+
+    def __init__(self, container: Any, stream: VideoStream) -> None:
+        """Read what the header declares."""
+        self.declared = declared_span(container, stream)
+        self._own = (
+            stream.duration is not None or "DURATION" in stream.metadata or len(container.streams) == 1
+        )
+        self._indexed = len(stream.index_entries) if container.format.name == EXACT[0] else 0
+        self._base = stream.time_base or Fraction(1)
+        # AVI has no times of presentation: what the demuxer gives is the order of decoding
+        self._exact = container.format.name != "avi"
+        self._count, self._timed, self._damaged = 0, 0, False
+        self._begin = self._last = self._end = 0
+
+    def add(self, packet: Packet[Any]) -> None:
+        """Take note of the next packet of the stream; one that only flushes the decoder counts nothing."""
         if not packet.size:
-            continue
-        count += 1
-        damaged |= packet.is_corrupt
+            return
+        self._count += 1
+        self._damaged |= packet.is_corrupt
         if packet.pts is not None:
             until = packet.pts + (packet.duration or 0)
-            begin, last = min(begin, packet.pts) if timed else packet.pts, max(last, packet.pts)
-            end, timed = max(end, until) if timed else until, timed + 1
-    if timed > 1 and end == last:
-        # no durations: the last picture is shown as long as the others on average
-        end += (last - begin) // (timed - 1)
-    whole = not damaged and count >= indexed
-    if declared is not None and own and timed and not indexed:
-        # headers round times: two pictures, or a tenth of a second, is no loss
-        slack = max(Fraction(1, 10) / (stream.time_base or 1), 2 * declared.duration / count)
-        whole = whole and end + slack >= declared.start + declared.duration
-    # AVI has no times of presentation: what the demuxer gives is the order of decoding
-    sure = timed == count and end > begin and container.format.name != "avi"
-    span = Span(begin, Fraction(end - begin)) if sure else None
-    return Packets(count, declared if declared and span and declared.reaches_middle(last) else span, whole)
+            self._begin = min(self._begin, packet.pts) if self._timed else packet.pts
+            self._last = max(self._last, packet.pts) if self._timed else packet.pts
+            self._end = max(self._end, until) if self._timed else until
+            self._timed += 1
+
+    def result(self) -> Packets:
+        """What all packets together say, after the last one."""
+        declared, begin, last, end = self.declared, self._begin, self._last, self._end
+        if self._timed > 1 and end == last:
+            # no durations: the last picture is shown as long as the others on average
+            end += (last - begin) // (self._timed - 1)
+        whole = not self._damaged and self._count >= self._indexed
+        if declared is not None and self._own and self._timed and not self._indexed:
+            # headers round times: two pictures, or a tenth of a second, is no loss
+            slack = max(Fraction(1, 10) / self._base, 2 * declared.duration / self._count)
+            whole = whole and end + slack >= declared.start + declared.duration
+        sure = self._timed == self._count and end > begin and self._exact
+        span = Span(begin, Fraction(end - begin)) if sure else None
+        span = declared if declared and span and declared.reaches_middle(last) else span
+        return Packets(self._count, span, whole)
+
+
+def read_packets(container: Any, stream: VideoStream) -> Packets:
+    """Read all packets of the pictures: how many, when, and whether the file holds all it declares."""
+    reader = PacketReader(container, stream)
+    for packet in container.demux(stream):
+        reader.add(packet)
+    return reader.result()
