@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "lightning", "pandas", "onnxruntime", "onnx", "numpy", "av", "matplotlib", "requests")
 COMMANDS = (
     *("fetch", "manifest-scan", "frames", "split", "fit", "export", "quantize", "eval", "register"),
@@ -56,6 +61,60 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: tuple[str, ...], compla
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_version_is_the_packages() -> None:
+    done = vmaf_train("--version")
+    assert (done.returncode, done.stdout) == (0, f"vmaf-train {version('vmaf-train')}\n")
+
+
+def test_any_file_name_can_be_printed_and_closed_or_full_outputs_are_no_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    name = b"no-\xff-utf8.mp4"
+    script = f'{shlex.quote(sys.executable)} -c "{RUN}"'
+    for words, status, said in (
+        (b"score " + name, 1, rb"no clip no-\udcff-utf8.mp4"),
+        (b"verify >&-", 0, b""),
+        (b"verify >/dev/full", 1, b"cannot write to standard output: No space left on device"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", script.encode() + b" " + words],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert said in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_command_that_is_killed_leaves_as_after_ctrl_c(name: str, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from vmaf_train import cli; from vmaf_train.files import replacing\n"
+        "@cli.app.command()\n"
+        "def wait():\n"
+        "    with replacing(Path('out')):\n"
+        "        print('waiting', flush=True)\n"
+        "        time.sleep(60)\n"
+        "sys.argv = ['vmaf-train', 'wait']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(getattr(signal, name))
+        _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (
+        130,
+        "vmaf-train: interrupted; outputs of this command were not changed\n",
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_command_shows_the_help() -> None:

@@ -5,7 +5,10 @@ Nothing heavy is imported before a command runs, so `--help` answers at once.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -29,7 +32,6 @@ STOPPED = "interrupted; outputs of this command were not changed"
 
 app = typer.Typer(
     name="vmaf-train",
-    help="Tiny perceptual-video models that anyone can rebuild, check and use.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,14 +39,35 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"vmaf-train {version('vmaf-train')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Tiny perceptual-video models that anyone can rebuild, check and use."""
+
+
 ModelId = Annotated[str, typer.Argument(help="A model id of params.yaml, for example nr_metric_v1.")]
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1 (2: wrong usage)."""
+    _prepare_streams()
+    _stop_on_signals()
     try:
         # a command gives a status only when it ends by typer.Exit
         status = app(standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         _leave(1, str(error))
     except TyperException as error:
@@ -61,11 +84,40 @@ def main() -> None:
         _leave(1, _not_installed(error))
     except BrokenPipeError:
         # the reader of our output went away (`| head`): leave quietly, as other tools do
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         raise SystemExit(141) from None
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        _drop_stdout()
+        _leave(1, f"cannot write to standard output: {error.strerror}")
     if status == INTERRUPTED:  # typer turns Ctrl-C inside a command into this status, without a word
         _leave(INTERRUPTED, STOPPED)
     raise SystemExit(status)
+
+
+def _prepare_streams() -> None:
+    """Let any file name be printed, and let closed streams swallow what is printed to them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _stop_on_signals() -> None:
+    """Let `kill`, `timeout` and a closed terminal end a command as Ctrl-C does, with nothing half-written."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup` has it ignored, and so it stays
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _drop_stdout() -> None:
+    """Nothing more can be written there: neither now nor when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(status: int, text: str) -> NoReturn:

@@ -82,8 +82,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write UTF-8 `text` to `path`, whole or not at all; bytes of file names that are no UTF-8 stay."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def json_text(value: Any) -> str:

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from vmaf_train.errors import UserError
 
+# Windows has none of the last three, and needs the first to leave line ends alone
+FLAGS = os.O_RDONLY
+for _name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
+    FLAGS |= getattr(os, _name, 0)
+
 
 def inside(path: Path, folder: Path) -> Path:
     """Return `path` with every link resolved, which must lie below `folder`, resolved too.
@@ -43,7 +48,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
         UserError: missing, unreadable, a link, not a regular file, or larger than `limit`.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, FLAGS)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"{path}: cannot be opened ({reason}); check the path and its permissions") from error
