@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vmaf_train.errors import UserError
+    from vmaf_train.filter import filter_video
     from vmaf_train.kinds import Kind
     from vmaf_train.load import LoadedModel, load_model
+    from vmaf_train.score import ClipScore, score_video
 
-__all__ = ["Kind", "LoadedModel", "UserError", "load_model"]
+__all__ = ["ClipScore", "Kind", "LoadedModel", "UserError", "filter_video", "load_model", "score_video"]
 
-_HOMES = {"Kind": "kinds", "LoadedModel": "load", "UserError": "errors", "load_model": "load"}
+_HOMES = {
+    "ClipScore": "score",
+    "Kind": "kinds",
+    "LoadedModel": "load",
+    "UserError": "errors",
+    "filter_video": "filter",
+    "load_model": "load",
+    "score_video": "score",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,9 @@ import numpy as np
 
 from vmaf_train.graph import macs
 from vmaf_train.kinds import Kind
-from vmaf_train.load import LoadedModel
+from vmaf_train.load import LoadedModel, load_model, models_dir
+from vmaf_train.registry import NAME as REGISTRY
+from vmaf_train.registry import read_registry
 
 # frame sizes at which a filter is measured
 SIZES = {"540p": (540, 960), "1080p": (1080, 1920)}
@@ -56,6 +58,23 @@ def _measure(model: LoadedModel, label: str, shape: tuple[int, ...]) -> Cost:
             model.run(frame)
             times.append(time.perf_counter() - begin)
     return Cost(label, shape, macs(model.data, shape, name=model.id), statistics.median(times))
+
+
+def models() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of all registered models: id, kind, parameters, bytes, corpus, input and output.
+
+    Raises:
+        UserError: a model that cannot be trusted, or no registry.
+    """
+    header = ("model", "kind", "parameters", "bytes", "corpus", "input", "output")
+    rows: list[tuple[str, ...]] = []
+    for entry in read_registry(models_dir() / REGISTRY).entries:
+        model = load_model(entry.id)
+        graph = model.facts
+        corpus = f"{model.sidecar.corpus} ({model.sidecar.label_kind})" if model.sidecar else ""
+        size = (f"{graph.parameters:,}", f"{graph.bytes:,}")
+        rows.append((model.id, model.kind.label, *size, corpus, graph.input.text, graph.output.text))
+    return header, rows
 
 
 def facts(model: LoadedModel) -> dict[str, str]:
