@@ -76,6 +76,11 @@ class LoadedModel:
         """How a metric's frames are brought to its own size."""
         return (self.sidecar and self.sidecar.sampling) or "area"
 
+    @property
+    def is_specialized(self) -> bool:
+        """Whether it is a copy for one frame size, from `specialize`."""
+        return self.sidecar is not None and self.sidecar.specialized_from is not None
+
     @functools.cached_property
     def session(self) -> Any:
         """The `onnxruntime.InferenceSession` over the checked bytes, made when it is first needed.
@@ -156,7 +161,10 @@ class LoadedModel:
             raise UserError(f"{self.id}: cannot run on {list(frames.shape)}: {reason}") from error
 
     def _other_input(self, frames: NDArray[Any]) -> UserError:
-        wanted = self.facts.input.text
+        wanted, sides = self.facts.input.text, self.facts.input.shape[2:]
+        if self.is_specialized and frames.ndim == 4 and frames.shape[2:] != sides:
+            found = f"{frames.shape[3]}x{frames.shape[2]}"
+            return UserError(f"{self.id} is a copy for {sides[1]}x{sides[0]}, and the frames are {found}")
         return UserError(f"{self.id}: takes float32 {wanted}, not {frames.dtype} {list(frames.shape)}")
 
     def require(self, kind: Kind) -> LoadedModel:

@@ -59,6 +59,8 @@ def specialize(model: LoadedModel, width: int, height: int, folder: Path) -> Spe
     label = f"{model.id} at {width}x{height}"
     if model.kind not in TOLERANCE:
         raise UserError(f"{model.id}: a {model.kind.label} model takes no frames; use it as it is")
+    if model.is_specialized:
+        raise UserError(f"{model.path} is a specialized copy already; name the model that it is of")
     if model.sidecar is None:
         raise UserError(f"{model.path}: no sidecar beside it, and libvmaf needs one; register the model")
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
