@@ -96,6 +96,48 @@ def test_score_goes_on_after_a_bad_clip_and_fails_at_the_end(
     assert "none.mkv" in done.stderr
 
 
+def test_scores_go_to_standard_output_alone_when_asked(folder: Path, clip: Path) -> None:
+    done = run(folder, "score", clip, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["frames"]) == 6
+
+
+def test_a_damaged_clip_is_told_on_stderr_and_fails_when_strict(
+    folder: Path, clip: Path, tmp_path: Path
+) -> None:
+    data = clip.read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) // 2])
+    done = run(folder, "score", cut)
+    assert done.returncode == 0
+    assert f"note: {cut}: the file ends early" in done.stderr
+    strict = run(folder, "score", cut, "--strict")
+    assert strict.returncode == 1
+    assert strict.stdout.splitlines()[-1].startswith(str(cut))
+    assert "--strict was given" in strict.stderr.splitlines()[-1]
+
+
+def test_a_clip_is_never_replaced_by_its_scores(folder: Path, clip: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mkv"
+    other.write_bytes(clip.read_bytes())
+    done = run(folder, "score", "--json", other, clip)
+    assert done.returncode == 1
+    assert "holds no scores; name another file, or --force" in done.stderr
+    assert other.read_bytes() == clip.read_bytes()
+
+
+def test_inspect_alone_lists_the_models(folder: Path) -> None:
+    done = run(folder, "inspect")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [
+        ["learned_filter_v3", "filter"],
+        ["mean_v1", "nr"],
+        ["nr_metric_v1", "nr"],
+        ["nr_metric_v3", "nr"],
+    ]
+
+
 def test_filter_writes_the_clip_and_refuses_to_replace_one(folder: Path, clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     arguments = ("filter", clip, target, "--option", "qp=0", "--preset", "ultrafast", "--chroma")

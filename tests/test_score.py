@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from clip_factory import make_clip
 from tiny_models import identity_filter, linear_fr, mean_nr, model_bytes, registered, textured_nr
 
 from vmaf_train.errors import UserError
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.score import ClipScore, FrameScorer, expected_frames, score_video, score_videos
+from vmaf_train.specialize import specialize
 from vmaf_train.video import iterate_luma
 
 
@@ -137,6 +140,44 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     model = load_model(registered(tmp_path / "m", {"log_v1": data}) / "log_v1.onnx", unverified=True)
     with pytest.raises(UserError, match="no number"):
         score_video(write_grey(tmp_path / "a.mkv", [1]), model)
+
+
+def test_flat_frames_are_counted_and_scored_all_the_same(mean: LoadedModel, tmp_path: Path) -> None:
+    clip = score_video(str(write_grey(tmp_path / "a.mkv", [16, 235])), mean)
+    assert clip.condition.flat == 2
+    assert len(clip.scores) == 2
+
+
+def test_a_copy_for_one_size_scores_frames_of_that_size_and_names_another(
+    folder: Path, mean: LoadedModel, tmp_path: Path
+) -> None:
+    specialize(load_model("textured_v1"), 320, 180, tmp_path)
+    copy = load_model(tmp_path / "textured_v1_320x180.onnx", unverified=True)
+    clip = make_clip(tmp_path / "a.mp4", count=3, width=320, height=180)
+    expected = score_video(clip, load_model("textured_v1")).scores
+    assert score_video(clip, copy).scores == pytest.approx(expected, abs=1e-3)
+    other = make_clip(tmp_path / "b.mp4", count=3, width=160, height=90)
+    with pytest.raises(UserError, match="is a copy for 320x180, and the frames are 160x90"):
+        score_video(other, copy)
+    with pytest.raises(UserError, match="is a specialized copy already"):
+        specialize(copy, 160, 90, tmp_path)
+
+
+@pytest.mark.parametrize("clips", [1, 3])
+def test_an_interrupted_run_ends_within_a_frame(clips: int, mean: LoadedModel, tmp_path: Path) -> None:
+    paths = [write_grey(tmp_path / f"{index}.mkv", [1] * 400) for index in range(clips)]
+    done: dict[Path, int] = {}
+
+    def stop(path: Path, count: int) -> None:
+        done[path] = count
+        if count == 20:
+            raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        score_videos(paths, mean, progress=stop)
+    assert set(threading.enumerate()) <= before
+    assert max(done.values()) < 400
 
 
 def test_a_step_below_one_is_refused(mean: LoadedModel, tmp_path: Path) -> None:

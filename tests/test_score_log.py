@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_models import mean_nr, registered, write_model
 
+from vmaf_train.condition import Condition
 from vmaf_train.errors import UserError
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.pooling import pool
 from vmaf_train.score import ClipScore
-from vmaf_train.score_log import log, meaning_text, write_csv, write_logs
+from vmaf_train.score_log import STDOUT, log, meaning_text, plan, table, write
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
 
 def clip(path: str = "a.mp4") -> ClipScore:
     scores = np.float32([1.5, 2.5])
-    return ClipScore(Path(path), (0, 3), scores, pool(scores), 0.5)
+    return ClipScore(Path(path), (0, 3), scores, pool(scores), 0.5, Condition(damaged=1))
 
 
 def test_the_log_has_the_shape_of_libvmaf_and_says_what_the_score_is(model: LoadedModel) -> None:
@@ -43,22 +45,101 @@ def test_the_log_has_the_shape_of_libvmaf_and_says_what_the_score_is(model: Load
     assert value["model"]["label_kind"] == "vmaf-proxy"
 
 
-def test_one_clip_is_a_file_and_several_are_a_folder(model: LoadedModel, tmp_path: Path) -> None:
-    write_logs(tmp_path / "one.json", [clip()], model)
-    assert json.loads((tmp_path / "one.json").read_text())["frames"]
-    write_logs(tmp_path / "many", [clip("x/a.mp4"), clip("x/b.mp4")], model)
-    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["a.mp4.json", "b.mp4.json"]
-    with pytest.raises(UserError, match=r"two clips would both be a\.mp4\.json"):
-        write_logs(tmp_path / "clash", [clip("x/a.mp4"), clip("y/a.mp4")], model)
+def test_the_log_says_what_makes_its_scores_doubtful(model: LoadedModel) -> None:
+    assert log(clip(), model)["input"] == {
+        "damaged": 1,
+        "truncated": False,
+        "flat": 0,
+        "hdr": "",
+        "full_range": False,
+        "interlaced": False,
+    }
 
 
-def test_csv_has_one_row_a_frame(model: LoadedModel, tmp_path: Path) -> None:
-    write_csv(tmp_path / "s.csv", [clip("a,b.mp4"), clip("c.mp4")], model)
-    with open(tmp_path / "s.csv", newline="") as handle:
+def test_one_clip_is_a_file_and_several_are_a_folder_even_where_one_alone_could_be_scored(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    one, many = tmp_path / "one.json", tmp_path / "many"
+    write(plan([Path("a.mp4")], one), [clip()], model)
+    assert json.loads(one.read_text())["frames"]
+    write(plan([Path("x/a.mp4"), Path("x/b.mp4")], many), [clip("x/b.mp4")], model)
+    assert [path.name for path in many.iterdir()] == ["b.mp4.json"]
+    write(plan([Path("a.mp4")], many), [clip("a.mp4")], model)
+    assert sorted(path.name for path in many.iterdir()) == ["a.mp4.json", "b.mp4.json"]
+
+
+def test_csv_has_one_row_a_frame_and_any_file_name(model: LoadedModel, tmp_path: Path) -> None:
+    name = b"c\xff.mp4".decode("utf-8", "surrogateescape")
+    target = tmp_path / "s.csv"
+    write(plan([Path("a,b.mp4"), Path(name)], csv=target), [clip("a,b.mp4"), clip(name)], model)
+    with open(target, newline="", encoding="utf-8", errors="surrogateescape") as handle:
         rows = list(csv.reader(handle))
     assert rows[0] == ["video", "frame", "mean_v1"]
     assert rows[2] == ["a,b.mp4", "3", "2.500000"]
+    assert rows[4][0] == name
     assert len(rows) == 5
+
+
+def test_earlier_scores_are_replaced_and_nothing_else_is(model: LoadedModel, tmp_path: Path) -> None:
+    mine, video, target = tmp_path / "mine.json", tmp_path / "a.mp4", tmp_path / "scores"
+    mine.write_text("{}")
+    video.write_bytes(b"a film")
+    for given in ({"json": mine}, {"csv": mine}):
+        with pytest.raises(UserError, match="holds no scores"):
+            plan([video], **given)
+        assert plan([video], **given, force=True)
+    for given in ({"json": video}, {"csv": video}):
+        with pytest.raises(UserError, match="is a clip to be scored"):
+            plan([video], **given, force=True)
+    for _ in range(2):
+        write(plan([video], target), [clip(str(video))], model)
+    for _ in range(2):
+        write(plan([video], csv=tmp_path / "t.csv"), [clip()], model)
+
+
+@pytest.mark.parametrize(
+    ("json_to", "csv_to", "complaint"),
+    [
+        ("same", "same", "--json and --csv are both"),
+        ("-", "-", "--json and --csv are both -"),
+        (None, ".", "is a folder; name a file"),
+        ("file/below", None, "file takes no files"),
+    ],
+)
+def test_a_target_that_cannot_be_is_named_before_a_clip_is_scored(
+    json_to: str | None, csv_to: str | None, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    with pytest.raises(UserError, match=complaint):
+        plan([Path("a.mp4")], json_to and Path(json_to), csv_to and Path(csv_to))
+
+
+def test_two_clips_of_one_name_and_a_file_in_place_of_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.mp4\.json: 2 clips would be written to it"):
+        plan([Path("x/a.mp4"), Path("y/a.mp4")], tmp_path / "logs")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="for 2 clips it must be a folder"):
+        plan([Path("x/a.mp4"), Path("x/b.mp4")], tmp_path / "file")
+
+
+def test_standard_output_a_pipe_and_a_link_take_what_is_written(
+    model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    targets = plan([Path("a.mp4")], csv=STDOUT)
+    assert targets.takes_stdout
+    write(targets, [clip()], model)
+    assert capsys.readouterr().out == table([clip()], model)
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link", tmp_path / "real"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    link.symlink_to(real)
+    for target in (pipe, link):
+        write(plan([Path("a.mp4")], csv=target), [clip()], model)
+    assert os.read(reader, 1000).decode() == table([clip()], model) == real.read_text()
+    os.close(reader)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
 
 
 def test_a_model_without_a_sidecar_does_not_pretend_to_know_its_range(tmp_path: Path) -> None:

@@ -33,9 +33,16 @@ def score(
     model: Annotated[str, typer.Option(help="Metric: a registered id or an ONNX file.")] = METRIC,
     every: Annotated[int, typer.Option(min=1, help="Score every N-th frame.")] = 1,
     json: Annotated[
-        Path | None, typer.Option(help="Write libvmaf's log shape; for several clips: a folder.")
+        Path | None,
+        typer.Option(help="Write libvmaf's log shape to this file; for several clips: a folder; -: stdout."),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one row a frame.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one row a frame to this file; -: stdout.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-y", help="Replace files that are no earlier scores.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where a clip is damaged or ends early.")
+    ] = False,
     unverified: Unverified = False,
 ) -> None:
     """Score clips without a reference: MOS of every frame, and pooled.
@@ -44,11 +51,12 @@ def score(
     """
     from vmaf_train.load import load_model
     from vmaf_train.score import ClipScore, expected_frames, score_videos
-    from vmaf_train.score_log import meaning_text, write_csv, write_logs
-    from vmaf_train.terminal import print_table, progress_bar
+    from vmaf_train.score_log import meaning_text, plan, write
+    from vmaf_train.terminal import print_note, print_table, progress_bar
 
     # the score's own graphs do the work; this session only has to exist
     loaded = load_model(model, unverified=unverified, threads=1)
+    targets = plan(videos, json, csv, force=force)
     done: dict[Path, int] = {}
     with progress_bar("scoring") as report:
         expected = expected_frames(videos, every) if report is not None else 0
@@ -60,6 +68,7 @@ def score(
 
         results = score_videos(videos, loaded, every=every, progress=progress)
     clips = [result for result in results if isinstance(result, ClipScore)]
+    errors = [result for result in results if isinstance(result, UserError)]
     if clips:
         header = ("video", "frames", "mean", "harmonic mean", "min", "max", "seconds")
         rows = []
@@ -67,12 +76,16 @@ def score(
             pooled = (clip.pooled.mean, clip.pooled.harmonic_mean, clip.pooled.min, clip.pooled.max)
             numbers = [f"{value:.3f}" for value in pooled]
             rows.append([str(clip.path), str(len(clip.frames)), *numbers, f"{clip.seconds:.2f}"])
-        print_table(header, rows, meaning_text(loaded))
-        if json is not None:
-            write_logs(json, clips, loaded)
-        if csv is not None:
-            write_csv(csv, clips, loaded)
-    errors = [result for result in results if isinstance(result, UserError)]
+            for note in clip.condition.notes(len(clip.frames)):
+                print_note(f"{clip.path}: {note}")
+            if strict and clip.condition.broken:
+                errors.append(UserError(f"{clip.path} is damaged or ends early, and --strict was given"))
+        if not targets.takes_stdout:
+            print_table(header, rows, meaning_text(loaded))
+        try:
+            write(targets, clips, loaded)
+        except UserError as error:
+            errors.append(error)
     if errors:
         raise UserError("; ".join(map(str, errors)))
 
@@ -152,12 +165,20 @@ def specialize(
     print(f"sidecar: {done.sidecar}")
 
 
-def inspect(model: AnyModel, unverified: Unverified = False) -> None:
+def inspect(
+    model: Annotated[
+        str | None, typer.Argument(help="A registered id or an ONNX file; without it: a list of the models.")
+    ] = None,
+    unverified: Unverified = False,
+) -> None:
     """Show what a model is: kind, shapes, operators, size, work and time of a frame, provenance."""
-    from vmaf_train.inspect import costs, facts
+    from vmaf_train.inspect import costs, facts, models
     from vmaf_train.load import load_model
     from vmaf_train.terminal import print_facts, print_table
 
+    if model is None:
+        print_table(*models(), "registered models, SHA-256 checked")
+        return
     loaded = load_model(model, unverified=unverified)
     print_facts(loaded.id, facts(loaded))
     rows = [

@@ -169,7 +169,7 @@ class PacketReader:
         whole = not self._damaged and self._count >= self._indexed
         if declared is not None and self._own and self._timed and not self._indexed:
             # headers round times: two pictures, or a tenth of a second, is no loss
-            slack = max(Fraction(1, 10) / self._base, 2 * declared.duration / self._count)
+            slack = max(1 / (10 * self._base), Fraction(2 * (end - begin), self._timed))
             whole = whole and end + slack >= declared.start + declared.duration
         sure = self._timed == self._count and end > begin and self._exact
         span = Span(begin, Fraction(end - begin)) if sure else None

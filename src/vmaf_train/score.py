@@ -13,17 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmaf_train.condition import Condition, is_flat
 from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
-from vmaf_train.luma import Plane, luma_view
+from vmaf_train.luma import Plane, luma_view, to_unit
 from vmaf_train.overlap import map_ahead
 from vmaf_train.pooling import Pooled, pool
 from vmaf_train.resize import resize_first
@@ -48,6 +49,8 @@ class ClipScore:
     scores: NDArray[np.float32]
     pooled: Pooled
     seconds: float
+    condition: Condition = field(default_factory=Condition)
+    """What makes the scores doubtful."""
 
 
 class FrameScorer:
@@ -65,8 +68,14 @@ class FrameScorer:
         self._own = threading.local()
 
     def __call__(self, frame: Plane) -> float:
-        """Score of one luma frame, uint8 (H, W); a view of rows that lie apart will do."""
+        """Score of one luma frame, uint8 (H, W); a view of rows that lie apart will do.
+
+        Raises:
+            UserError: a copy of the model for one size (`specialize`), and a frame of another.
+        """
         height, width = frame.shape
+        if self.model.is_specialized:
+            return self._unresized(frame)
 
         def resize(graph: ModelProto) -> None:
             resize_first(graph, height, width, sampling=self.model.sampling, codes=True)
@@ -78,6 +87,13 @@ class FrameScorer:
         luma = self._compact(frame)[None, None]
         score = session.run([facts.output.name], {facts.input.name: luma})[0]
         return float(score.reshape(()))
+
+    def _unresized(self, frame: Plane) -> float:
+        height, width = self.model.facts.input.shape[2:]
+        if frame.shape != (height, width):
+            found = f"{frame.shape[1]}x{frame.shape[0]}"
+            raise UserError(f"{self.model.id} is a copy for {width}x{height}, and the frames are {found}")
+        return float(self.model.run(to_unit(frame)[None, None])[0])
 
     def _compact(self, frame: Plane) -> Plane:
         """The frame without gaps between its rows, in memory that this thread uses for every frame.
@@ -94,7 +110,7 @@ class FrameScorer:
 
 
 def score_video(
-    path: Path,
+    path: Path | str,
     model: LoadedModel,
     *,
     every: int = 1,
@@ -105,36 +121,42 @@ def score_video(
 
     Args:
         path: the clip.
-        model: a no-reference metric, from `load_model(..., threads=1)`: cores are shared by clip and
-            decoder already.
+        model: a no-reference metric, from `load_model`.
         every: step between frames, at least 1.
         threads: decoder threads; 0: one a core.
         progress: called with the number of frames scored so far.
 
     Raises:
-        UserError: a wrong kind of model, no such file, not a video, or damage.
+        UserError: a wrong kind of model, no such file, not a video, or a stream that cannot be decoded to
+            its end. Damage that the decoder gets over is counted in the result's `condition`.
     """
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
+    path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
+    condition = Condition()
 
-    def score_frame(item: tuple[int, VideoFrame]) -> tuple[int, float]:
+    def score_frame(item: tuple[int, VideoFrame]) -> tuple[int, float, bool]:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
-        return item[0], scorer(luma_view(item[1], path))
+        luma = luma_view(item[1], path)
+        return item[0], scorer(luma), is_flat(luma)
 
     workers = threads or os.cpu_count() or 1
-    scored: list[tuple[int, float]] = []
-    with closing(map_ahead(score_frame, iterate_frames(path, every, threads), workers, WAITING)) as scores:
-        for score in scores:
+    frames: list[int] = []
+    scored: list[float] = []
+    decoded = iterate_frames(path, every, threads, condition)
+    with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
+        for index, score, flat in results:
+            frames.append(index)
             scored.append(score)
+            condition.flat += flat
             if progress is not None:
                 progress(len(scored))
-    frames = tuple(index for index, _ in scored)
-    values = np.array([score for _, score in scored], np.float32)
+    values = np.array(scored, np.float32)
     if not np.isfinite(values).all():
         raise UserError(f"{path}: {model.id} gives a score that is no number; the model is broken")
-    return ClipScore(path, frames, values, pool(values), time.perf_counter() - begin)
+    return ClipScore(path, tuple(frames), values, pool(values), time.perf_counter() - begin, condition)
 
 
 def score_videos(
@@ -157,15 +179,30 @@ def score_videos(
     # as many decoder threads as cores over all clips
     threads = max(1, cores // at_once) if at_once > 1 else 0
 
+    stop = threading.Event()
+
     def one(path: Path) -> ClipScore | UserError:
-        report = None if progress is None else lambda done: progress(path, done)
+        def report(done: int) -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            if progress is not None:
+                progress(path, done)
+
         try:
             return score_video(path, model, every=every, threads=threads, progress=report)
         except UserError as error:
             return error
 
+    if at_once == 1:
+        # in this thread, which Ctrl-C reaches
+        return [one(path) for path in paths]
     with ThreadPoolExecutor(at_once) as pool_of_threads:
-        return list(pool_of_threads.map(one, paths))
+        try:
+            return list(pool_of_threads.map(one, paths))
+        except BaseException:
+            stop.set()
+            pool_of_threads.shutdown(cancel_futures=True)
+            raise
 
 
 def expected_frames(paths: Sequence[Path], every: int) -> int:

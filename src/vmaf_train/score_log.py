@@ -1,19 +1,91 @@
-"""Scores as files: JSON in the shape of libvmaf's log, and CSV."""
+"""Scores as files: JSON in the shape of libvmaf's log, and CSV.
+
+`-` is standard output. What is no log of this module is replaced only when asked to.
+"""
 
 from __future__ import annotations
 
 import csv
 import importlib.metadata
 import io
+import os
+import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import write_json, write_text
+from vmaf_train.files import json_text, write_text
 from vmaf_train.load import LoadedModel
 from vmaf_train.score import ClipScore
+
+STDOUT = Path("-")
+# how a log and a table of this module begin
+BEGINNINGS = (b'{\n  "version": "vmaf-train ', b"video,frame,")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where the scores of some clips go, checked before a clip is decoded."""
+
+    logs: dict[Path, Path]
+    """Clip -> its JSON file."""
+    table: Path | None
+    """The CSV file of all clips."""
+
+    @property
+    def takes_stdout(self) -> bool:
+        """Whether standard output is one of them."""
+        return STDOUT in (*self.logs.values(), self.table)
+
+
+def plan(
+    clips: Sequence[Path], json: Path | None = None, csv: Path | None = None, *, force: bool = False
+) -> Targets:
+    """Decide where scores go: `json` is one file for one clip, a folder of logs for several.
+
+    Args:
+        clips: what will be scored.
+        json: a file, a folder or `-`.
+        csv: a file or `-`.
+        force: replace a file that is no log of this module.
+
+    Raises:
+        UserError: a target is a clip, a folder, another's file, the other target, or cannot be written.
+    """
+    logs: dict[Path, Path] = {}
+    if json == STDOUT or (json is not None and len(clips) == 1 and not json.is_dir()):
+        logs = dict.fromkeys(clips, json)
+    elif json is not None:
+        if json.exists() and not json.is_dir():
+            raise UserError(f"--json {json}: a file, and for {len(clips)} clips it must be a folder")
+        logs = {clip: json / f"{clip.name}.json" for clip in clips}
+        name, times = Counter(logs.values()).most_common(1)[0]
+        if times > 1:
+            raise UserError(f"{name}: {times} clips would be written to it; score them in several runs")
+    targets = {*logs.values(), *([csv] if csv else [])}
+    if csv is not None and csv.resolve() in {target.resolve() for target in logs.values()}:
+        raise UserError(f"--json and --csv are both {csv}; name two files")
+    for target in targets - {STDOUT}:
+        _check(target, clips, force)
+    return Targets(logs, csv)
+
+
+def _check(target: Path, clips: Sequence[Path], force: bool) -> None:
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name a file")
+    if any(clip.exists() and target.exists() and target.samefile(clip) for clip in clips):
+        raise UserError(f"{target} is a clip to be scored; name another output")
+    if target.is_file() and not force:
+        with open(target, "rb") as handle:
+            begins = handle.read(64)
+        if begins and not begins.startswith(BEGINNINGS):
+            raise UserError(f"{target} exists and holds no scores; name another file, or --force")
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    if not folder.is_dir() or (not target.exists() and not os.access(folder, os.W_OK)):
+        raise UserError(f"cannot write {target}: {folder} takes no files; name another place")
 
 
 def meaning(model: LoadedModel) -> dict[str, Any]:
@@ -53,33 +125,44 @@ def log(clip: ClipScore, model: LoadedModel) -> dict[str, Any]:
         ],
         "pooled_metrics": {model.id: pooled},
         "aggregate_metrics": {},
+        "input": clip.condition.facts(),
         "model": {"id": model.id, "sha256": model.entry.sha256 if model.entry else None, **meaning(model)},
     }
 
 
-def write_logs(path: Path, clips: Sequence[ClipScore], model: LoadedModel) -> None:
-    """Write one log to `path`, or, for several clips, one a clip into the folder `path`.
+def write(targets: Targets, clips: Sequence[ClipScore], model: LoadedModel) -> None:
+    """Write the scores of `clips` to their targets, each file whole or not at all.
 
     Raises:
-        UserError: two clips of the same name, or the file system refuses.
+        UserError: the file system refuses.
     """
-    if len(clips) == 1 and not path.is_dir():
-        write_json(path, log(clips[0], model))
-        return
-    names = [f"{clip.path.name}.json" for clip in clips]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}: two clips would both be {twice[0]}; score them in two runs")
-    for name, clip in zip(names, clips, strict=True):
-        write_json(path / name, log(clip, model))
+    for clip in clips:
+        if clip.path in targets.logs:
+            _put(targets.logs[clip.path], json_text(log(clip, model)))
+    if targets.table is not None:
+        _put(targets.table, table(clips, model))
 
 
-def write_csv(path: Path, clips: Sequence[ClipScore], model: LoadedModel) -> None:
-    """Write one row a frame: video, frame, score."""
+def table(clips: Sequence[ClipScore], model: LoadedModel) -> str:
+    """CSV of one row a frame: video, frame, score."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "frame", model.id])
     for clip in clips:
         for index, score in zip(clip.frames, clip.scores, strict=True):
             writer.writerow([clip.path, index, f"{float(score):.6f}"])
-    write_text(path, text.getvalue())
+    return text.getvalue()
+
+
+def _put(target: Path, text: str) -> None:
+    if target == STDOUT:
+        sys.stdout.write(text)
+    elif target.is_file() or not target.exists():
+        # a link stays one, and what it points to is replaced
+        write_text(target.resolve(), text)
+    else:
+        # a pipe or a device takes what comes
+        try:
+            target.write_text(text, encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror or error}; name another file") from None

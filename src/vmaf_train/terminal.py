@@ -58,6 +58,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: s
     Console().print(table, markup=False)
 
 
+def print_note(text: str) -> None:
+    """A line on stderr that is no error, so that it does not mix with results."""
+    print(f"note: {text}", file=sys.stderr)
+
+
 def print_facts(title: str, rows: dict[str, str]) -> None:
     """Label and value, one a line; aligned on a terminal, tab-separated where there is none."""
     width = max(map(len, rows)) if sys.stdout.isatty() else 0

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from av.video.frame import VideoFrame
 
-from vmaf_train.container import declared_span, opened, read_packets
+from vmaf_train.condition import Condition
+from vmaf_train.container import PacketReader, declared_span, opened, read_packets
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 
@@ -72,21 +73,30 @@ def iterate_luma(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple
         yield index, luma_of(frame, path)
 
 
-def iterate_frames(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+def iterate_frames(
+    path: Path, every: int = 1, threads: int = 0, condition: Condition | None = None
+) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (frame index, frame) of every `every`-th frame, the first included.
 
     Args:
         path: the clip.
         every: step between frames, at least 1.
         threads: decoder threads; 0: one a core.
+        condition: filled with what is seen of the clip; complete after the last frame.
 
     Raises:
-        UserError: as `probe`; also damage on the way.
+        UserError: as `probe`; also damage that ends the decoding.
     """
+    condition = condition or Condition()
     with opened(path, threads) as (container, stream):
-        index = -1
-        for index, frame in enumerate(container.decode(stream)):
-            if index % every == 0:
-                yield index, frame
-        if index < 0:
+        packets, index = PacketReader(container, stream), 0
+        for packet in container.demux(stream):
+            packets.add(packet)
+            for frame in packet.decode():
+                condition.see(frame)
+                if index % every == 0:
+                    yield index, frame
+                index += 1
+        if index == 0:
             raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
+        condition.truncated = not packets.result().whole

@@ -1,0 +1,70 @@
+"""What makes scores doubtful is counted, and told in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clip_factory import COUNT, X264, known_clip, make_clip
+
+from vmaf_train.condition import Condition, is_flat
+from vmaf_train.video import iterate_frames
+
+
+def condition_of(path: Path) -> Condition:
+    condition = Condition()
+    for _ in iterate_frames(path, every=7, condition=condition):
+        pass
+    return condition
+
+
+@pytest.mark.parametrize("name", ["closed_gop.mp4", "open_gop.mkv", "open_gop.ts", "vp9.webm", "mpeg4.avi"])
+def test_a_whole_plain_clip_gives_no_note(clips: Path, name: str) -> None:
+    condition = condition_of(known_clip(clips, name))
+    assert condition == Condition()
+    assert condition.notes(COUNT) == []
+    assert not condition.broken
+
+
+def test_a_clip_that_ends_early_and_damaged_frames_are_told(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", *X264)
+    data = whole.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+    cut = condition_of(tmp_path / "cut.mkv")
+    assert cut.truncated
+    assert cut.broken
+    assert "ends early" in cut.notes(3)[0]
+    middle = len(data) // 2
+    (tmp_path / "hurt.mkv").write_bytes(data[:middle] + bytes(1500) + data[middle + 1500 :])
+    hurt = condition_of(tmp_path / "hurt.mkv")
+    assert hurt.damaged > 0
+    assert any(f"damaged frames: {hurt.damaged}" in note for note in hurt.notes(3))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-vf", "setparams=color_trc=smpte2084"], "HDR (PQ)"),
+        (["-vf", "setparams=color_trc=arib-std-b67"], "HDR (HLG)"),
+        (["-pix_fmt", "yuvj420p"], "full-range"),
+        (["-flags", "+ilme+ildct"], "interlaced"),
+    ],
+)
+def test_pictures_that_no_metric_was_trained_on_are_told(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    condition = condition_of(make_clip(tmp_path / "a.mp4", *X264, *options, count=3))
+    (note,) = condition.notes(3)
+    assert said in note
+    assert not condition.broken
+
+
+def test_one_grey_level_is_flat_and_the_faintest_picture_is_not() -> None:
+    grey = np.full((360, 640), 16, np.uint8)
+    assert is_flat(grey)
+    grey[::2] += 2
+    assert is_flat(grey)
+    grey[:, :320] += 8
+    assert not is_flat(grey)
+    assert is_flat(np.uint8([[7]]))
