@@ -264,6 +264,7 @@ def test_mistakes_are_named_and_leave_no_file(noop: LoadedModel, folder: Path, t
     cases: list[tuple[str, Path, Path, Encoder]] = [
         ("no clip", tmp_path / "none.mkv", tmp_path / "o.mkv", Encoder()),
         ("cannot decode", tmp_path / "sound.wav", tmp_path / "o.mkv", Encoder()),
+        ("is a folder", tmp_path, tmp_path / "o.mkv", Encoder()),
         ("is the input", source, source, Encoder()),
         ("exists", source, tmp_path / "exists.mkv", Encoder()),
         ("no video encoder", source, tmp_path / "o.mkv", Encoder("libnothing")),
@@ -281,6 +282,26 @@ def test_mistakes_are_named_and_leave_no_file(noop: LoadedModel, folder: Path, t
         filter_video(source, tmp_path / "o.mkv", load_model("mean_v1"))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "exists.mkv").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile plain.mkv\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nplain.mkv\n#EXT-X-ENDLIST\n",
+    ],
+    ids=["concat", "hls"],
+)
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.m3u8", "clip.ffconcat"])
+def test_a_script_that_names_other_files_opens_none_of_them(
+    noop: LoadedModel, tmp_path: Path, script: str, name: str
+) -> None:
+    write_clip(tmp_path / "plain.mkv", frames=2)
+    source = tmp_path / name
+    source.write_text(script)
+    with pytest.raises(UserError, match=r"no container that is read here|cannot decode"):
+        filter_video(source, tmp_path / "out.mkv", noop)
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def test_damaged_pictures_are_counted(noop: LoadedModel, tmp_path: Path) -> None:

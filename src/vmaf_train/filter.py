@@ -22,6 +22,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vmaf_train.container import decoding, open_clip
 from vmaf_train.encode import Encoder, Output
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
@@ -84,10 +85,11 @@ def filter_video(
     encoder = encoder or Encoder()
     model.require(Kind.FILTER)
     encoder.pixel_formats()
-    _check_paths(source, target, force)
+    _check_target(source, target, force)
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        container, video = stack.enter_context(_opened(source))
+        container, video = open_clip(source, threads=0)
+        stack.enter_context(container)
         expected = video.frames or _guess_frames(container, video)
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(_decoded(container, video, source), DECODED)))
@@ -147,15 +149,13 @@ def _filter_frame(frame: VideoFrame, job: _Job) -> None:
 
 def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Iterator[Item]:
     """Frames of the video stream and packets of the others, in the order of the file."""
-    try:
+    with decoding(source):
         for packet in container.demux():
             # a packet that only flushes has no index of its own
             if packet.stream.index == video.index:
                 yield from cast(list[VideoFrame], packet.decode())
             elif packet.size:
                 yield packet
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(f"{source}: cannot decode ({_reason(error)}); check the file") from None
 
 
 def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item], VideoFrame]:
@@ -165,37 +165,17 @@ def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item],
         held.append(item)
         if isinstance(item, VideoFrame):
             return held, item
-    raise UserError(f"{source}: no picture can be decoded; check the file")
+    raise UserError(f"{source}: no picture can be decoded; replace the clip or remove it")
 
 
-def _check_paths(source: Path, target: Path, force: bool) -> None:
-    if not source.is_file():
-        raise UserError(f"no clip {source}; check the path")
+def _check_target(source: Path, target: Path, force: bool) -> None:
     if target.exists():
-        if target.samefile(source):
+        if source.exists() and target.samefile(source):
             raise UserError(f"{target} is the input; give another output")
         if not target.is_file():
             raise UserError(f"{target} is not a regular file; give another output")
         if not force:
             raise UserError(f"{target} exists; give another name, or --force to replace it")
-
-
-@contextlib.contextmanager
-def _opened(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a clip and its best video stream, on all cores."""
-    try:
-        container = av.open(
-            f"file:{source}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(f"{source}: cannot decode ({_reason(error)}); check the file") from None
-    with container:
-        video = container.streams.best("video")
-        if not isinstance(video, VideoStream) or video.disposition & video.disposition.attached_pic:
-            raise UserError(f"{source} has no video stream; check the file")
-        video.codec_context.thread_count = 0
-        video.codec_context.thread_type = "AUTO"
-        yield container, video
 
 
 @contextlib.contextmanager
