@@ -1,28 +1,13 @@
-"""The output file of `filter`: the encoder, the copied streams, and what the input said of itself."""
+"""Encoders of FFmpeg for `filter`: what one takes, and its options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Any, cast
 
 import av
-import numpy as np
-from av.codec.context import Flags
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
-from av.sidedata.sidedata import Type
-from av.stream import Stream
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from vmaf_train.errors import UserError
-
-# what the muxer writes itself
-OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "DURATION", "rotate")
-LOST_SIDE_DATA = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.DOVI_METADATA)
-DEFAULT_RATE = Fraction(25)
 
 
 @dataclass(frozen=True)
@@ -61,107 +46,3 @@ class Encoder:
             able = [name for name in able if pix_fmt in Encoder(name).pixel_formats()]
             advice = f"use --encoder {' or '.join(able)}" if able else "convert the input first"
             raise UserError(f"{self.name} does not take {pix_fmt}; {advice}")
-
-
-class Output:
-    """An output file being written: frames are encoded, packets of other streams are copied."""
-
-    def __init__(
-        self, container: OutputContainer, source: InputContainer, first: VideoFrame, video: VideoStream,
-        encoder: Encoder,
-    ) -> None:  # fmt: skip
-        """Set up every stream; `first` is the first frame, which knows what the container may not.
-
-        Raises:
-            UserError: the container or the encoder refuses.
-        """
-        self.container = container
-        self.video_index = video.index
-        self.dropped: list[str] = []
-        self._copies: dict[int, Stream] = {}
-        self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
-        self._base = video.time_base or 1 / self._rate
-        self._last: int | None = None
-        container.metadata.update(_tags(source.metadata))
-        # streams keep their order
-        for stream in source.streams:
-            if stream.index == video.index:
-                self._stream = self._encoded(video, first, encoder)
-            else:
-                self._copy(stream)
-        for kind in LOST_SIDE_DATA:
-            if _side_data(first, kind) is not None:
-                self.dropped.append(f"frame data {kind.name.lower()}")
-        container.set_chapters(source.chapters())
-        container.start_encoding()
-        unused = {name for name in encoder.options if name in self._stream.codec_context.options}
-        if unused:
-            raise UserError(
-                f"{encoder.name} has no option {', '.join(sorted(unused))}; see `ffmpeg -h encoder`"
-            )
-
-    def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
-        added = self.container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))
-        stream = cast(VideoStream, added)
-        context = stream.codec_context
-        context.width, context.height = first.width, first.height
-        context.pix_fmt = first.format.name
-        context.time_base = self._base
-        stream.time_base = self._base
-        for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
-            setattr(context, name, getattr(first, name))
-        if video.sample_aspect_ratio:
-            context.sample_aspect_ratio = video.sample_aspect_ratio
-        context.flags |= Flags.frame_duration
-        if first.interlaced_frame:
-            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-        matrix = _side_data(first, Type.DISPLAYMATRIX)
-        if matrix is not None:
-            stream.set_display_matrix(np.frombuffer(memoryview(matrix), np.int32)[:9].tolist())
-        _describe(stream, video)
-        return stream
-
-    def _copy(self, stream: Stream) -> None:
-        label = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
-        matroska = "matroska" in self.container.format.name
-        if stream.type in ("data", "unknown") or (stream.type == "attachment" and not matroska):
-            self.dropped.append(label)
-            return
-        try:
-            copy = self.container.add_stream_from_template(stream, opaque=True)
-        except ValueError:
-            self.dropped.append(f"{label}: not possible in {self.container.format.name}")
-            return
-        _describe(copy, stream)
-        self._copies[stream.index] = copy
-
-    def write(self, item: VideoFrame | Packet[Any]) -> None:
-        """Encode a frame, or copy a packet of another stream (or drop it, where its stream is dropped)."""
-        if isinstance(item, VideoFrame):
-            item.pict_type = 0
-            if item.pts is None:
-                step = round(1 / (self._rate * self._base))
-                item.pts = 0 if self._last is None else self._last + step
-            self._last = item.pts
-            self.container.mux(self._stream.encode(item))
-        elif item.stream.index in self._copies:
-            item.stream = self._copies[item.stream.index]
-            self.container.mux(item)
-
-    def finish(self) -> None:
-        """Write what the encoder still holds."""
-        self.container.mux(self._stream.encode(None))
-
-
-def _side_data(frame: VideoFrame, kind: Type) -> Any:
-    # the container takes the enumeration's members, its type stub only words
-    return cast(Mapping[Type, Any], frame.side_data).get(kind)
-
-
-def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key not in OWN_TAGS}
-
-
-def _describe(target: Stream, source: Stream) -> None:
-    target.metadata.update(_tags(source.metadata))
-    target.disposition = source.disposition

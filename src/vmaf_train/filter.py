@@ -7,7 +7,6 @@ so memory does not grow with the clip. The output appears when it is whole.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -16,23 +15,20 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import av
-import av.logging
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmaf_train.container import decoding, open_clip
-from vmaf_train.encode import Encoder, Output
+from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
+from vmaf_train.output import Output, check_target, writing
 from vmaf_train.overlap import ahead
 from vmaf_train.planes import RunCodes, bit_depth, chroma_planes, filter_codes, plane_view
-
-# the container's own chatter would break the progress bar; its errors are raised
-av.logging.set_level(None)
 
 # items (frames, packets of other streams) that wait between two stages
 DECODED = 16
@@ -85,7 +81,7 @@ def filter_video(
     encoder = encoder or Encoder()
     model.require(Kind.FILTER)
     encoder.pixel_formats()
-    _check_target(source, target, force)
+    check_target(source, target, force)
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:
         container, video = open_clip(source, threads=0)
@@ -97,7 +93,7 @@ def filter_video(
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
         temporary = stack.enter_context(replacing(target))
-        with _writing(temporary, target, encoder) as opened:
+        with writing(temporary, target, encoder) as opened:
             output = Output(opened, container, first, video, encoder)
             count = damaged = 0
             for item in itertools.chain(held, filtered):
@@ -168,47 +164,6 @@ def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item],
     raise UserError(f"{source}: no picture can be decoded; replace the clip or remove it")
 
 
-def _check_target(source: Path, target: Path, force: bool) -> None:
-    if target.exists():
-        if source.exists() and target.samefile(source):
-            raise UserError(f"{target} is the input; give another output")
-        if not target.is_file():
-            raise UserError(f"{target} is not a regular file; give another output")
-        if not force:
-            raise UserError(f"{target} exists; give another name, or --force to replace it")
-
-
-@contextlib.contextmanager
-def _writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputContainer]:
-    """Open the output container; errors of the encoder and the muxer become errors that name the output."""
-    try:
-        container = av.open(str(temporary), "w")
-        try:
-            yield container
-        except BaseException:
-            # the first error is the one to tell, not what closing an unfinished file says
-            with contextlib.suppress(av.FFmpegError, ValueError, OSError):
-                container.close()
-            raise
-        container.close()
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (
-            errno.ENOSPC,
-            errno.EACCES,
-            errno.EIO,
-            errno.EDQUOT,
-        ):
-            raise
-        raise UserError(
-            f"{target}: {encoder.name} or the container refuses ({_reason(error)}); try other options, "
-            "or another suffix, for example .mkv"
-        ) from None
-
-
 def _guess_frames(container: InputContainer, video: VideoStream) -> int:
     rate = video.guessed_rate
     return round(container.duration / av.time_base * rate) if container.duration and rate else 0
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
