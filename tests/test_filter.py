@@ -271,7 +271,8 @@ def test_mistakes_are_named_and_leave_no_file(noop: LoadedModel, folder: Path, t
         ("no video encoder", source, tmp_path / "o.mkv", Encoder("aac")),
         ("no option nonsense", source, tmp_path / "o.mkv", Encoder("libx264", {"nonsense": "1"})),
         ("refuses", source, tmp_path / "o.mkv", Encoder("libx264", {"crf": "many"})),
-        ("refuses", source, tmp_path / "o.strange", Encoder()),
+        ("no container is written", source, tmp_path / "o.strange", Encoder()),
+        ("no single file", source, tmp_path / "o.m3u8", Encoder()),
         ("no luma plane", rgb, tmp_path / "o.mkv", Encoder("ffv1")),
         ("--encoder libx265 or ffv1", deep, tmp_path / "o.mkv", Encoder("libx264")),
     ]

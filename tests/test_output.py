@@ -23,3 +23,24 @@ def test_an_output_is_never_the_input_nor_replaced_unasked(tmp_path: Path) -> No
         check_target(source, other, force=False)
     check_target(source, other, force=True)
     check_target(source, tmp_path / "new.mkv", force=False)
+
+
+@pytest.mark.parametrize("name", ["o.m3u8", "o.mpd", "o.png", "o%03d.jpg"])
+def test_a_container_of_several_files_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(UserError, match="writes no single file"):
+        check_target(tmp_path / "in.mkv", tmp_path / name, force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["o.strange", "o"])
+def test_a_suffix_without_a_container_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"no container is written under .*\.mkv or \.mp4"):
+        check_target(tmp_path / "in.mkv", tmp_path / name, force=True)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "webm", "avi", "ts", "mpg", "nut", "gif", "h264"])
+def test_a_container_of_one_file_is_taken(tmp_path: Path, suffix: str) -> None:
+    check_target(tmp_path / "in.mkv", tmp_path / f"o.{suffix}", force=False)
+    assert list(tmp_path.iterdir()) == []

@@ -32,7 +32,8 @@ def check_target(source: Path, target: Path, force: bool) -> None:
     """Check that `target` may be written.
 
     Raises:
-        UserError: it is the input, no regular file, or exists without `force`.
+        UserError: it is the input, no regular file, or exists without `force`; or no container is written
+            under its suffix, or one of several files.
     """
     if target.exists():
         if source.exists() and target.samefile(source):
@@ -41,6 +42,22 @@ def check_target(source: Path, target: Path, force: bool) -> None:
             raise UserError(f"{target} is not a regular file; give another output")
         if not force:
             raise UserError(f"{target} exists; give another name, or --force to replace it")
+    try:
+        # opening a muxer touches no file before the header is written
+        with av.open(str(target), "w") as container:
+            several = container.format.no_file
+            name = container.format.name
+    except (av.FFmpegError, ValueError):
+        raise UserError(
+            f"{target}: no container is written under {target.suffix or 'a name without suffix'}; "
+            "give a name that ends in .mkv or .mp4"
+        ) from None
+    if several:
+        # they would be overwritten unasked, and left half-written by an error
+        raise UserError(
+            f"{target}: {name} writes no single file, and filter writes one; give a name that ends in .mkv "
+            "or .mp4 and cut that with ffmpeg, for example"
+        )
 
 
 @contextlib.contextmanager
