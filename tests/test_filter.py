@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
+from clip_factory import COUNT, FPS, ffmpeg, make_clip, number_in
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
 
 from vmaf_train.encode import Encoder
@@ -222,6 +223,28 @@ def test_audio_timestamps_duration_and_tags_are_kept(noop: LoadedModel, tmp_path
     matrices = [bytes(frame.side_data.get(Type.DISPLAYMATRIX)) for frame in frames]
     assert frames[1].rotation == 90
     assert matrices[0] == matrices[1]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_reordered_pictures_of_avi_come_out_in_order_at_the_frame_rate(
+    noop: LoadedModel, tmp_path: Path, suffix: str
+) -> None:
+    plain, source, target = make_clip(tmp_path / "plain.mp4"), tmp_path / "in.avi", tmp_path / f"out{suffix}"
+    ffmpeg("-i", plain, "-c", "copy", source)
+    filter_video(source, target, noop, encoder=LOSSLESS["libx264"])
+    after = read(target)
+    assert [number_in(samples(frame)[0]) for frame in after] == list(range(COUNT))
+    assert [frame.time for frame in after] == pytest.approx([index / FPS for index in range(COUNT)], abs=1e-3)
+
+
+def test_skipped_frames_of_avi_stay_skipped(noop: LoadedModel, tmp_path: Path) -> None:
+    plain, source, target = make_clip(tmp_path / "plain.mp4"), tmp_path / "in.avi", tmp_path / "out.mkv"
+    some = ("-vf", "select='not(between(n,10,14))'", "-fps_mode", "passthrough")
+    ffmpeg("-i", plain, *some, "-c:v", "mpeg4", "-q:v", "2", source)
+    filter_video(source, target, noop)
+    kept = [index for index in range(COUNT) if not 10 <= index <= 14]
+    expected = pytest.approx([index / FPS for index in kept], abs=1e-3)
+    assert [frame.time for frame in read(target)] == expected
 
 
 def test_subtitles_and_chapters_are_kept_and_what_a_container_cannot_hold_is_named(

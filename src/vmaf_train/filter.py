@@ -29,6 +29,7 @@ from vmaf_train.load import LoadedModel
 from vmaf_train.output import Output, check_target, writing
 from vmaf_train.overlap import ahead
 from vmaf_train.planes import RunCodes, bit_depth, chroma_planes, filter_codes, plane_view
+from vmaf_train.times import REORDERED, ShownOrder
 
 # items (frames, packets of other streams) that wait between two stages
 DECODED = 16
@@ -145,11 +146,18 @@ def _filter_frame(frame: VideoFrame, job: _Job) -> None:
 
 def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Iterator[Item]:
     """Frames of the video stream and packets of the others, in the order of the file."""
+    context = video.codec_context
+    order = ShownOrder() if container.format.name == "avi" and context.codec.name in REORDERED else None
     with decoding(source):
         for packet in container.demux():
             # a packet that only flushes has no index of its own
             if packet.stream.index == video.index:
-                yield from cast(list[VideoFrame], packet.decode())
+                if order is not None:
+                    order.decode(packet)
+                for frame in cast(list[VideoFrame], packet.decode()):
+                    if order is not None:
+                        order.show(frame, context.reorder_depth)
+                    yield frame
             elif packet.size:
                 yield packet
 

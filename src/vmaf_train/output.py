@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
+from vmaf_train.times import Clock
 
 # what the muxer writes itself
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "DURATION", "rotate")
@@ -105,7 +106,7 @@ class Output:
         self._copies: dict[int, Stream] = {}
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
         self._base = video.time_base or 1 / self._rate
-        self._last: int | None = None
+        self._clock = Clock(self._base, self._rate)
         container.metadata.update(_tags(source.metadata))
         # streams keep their order
         for stream in source.streams:
@@ -163,10 +164,7 @@ class Output:
         """Encode a frame, or copy a packet of another stream (or drop it, where its stream is dropped)."""
         if isinstance(item, VideoFrame):
             item.pict_type = 0
-            if item.pts is None:
-                step = round(1 / (self._rate * self._base))
-                item.pts = 0 if self._last is None else self._last + step
-            self._last = item.pts
+            self._clock.set(item)
             self.container.mux(self._stream.encode(item))
         elif item.stream.index in self._copies:
             item.stream = self._copies[item.stream.index]

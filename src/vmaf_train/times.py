@@ -1,0 +1,55 @@
+"""When the frames of `filter` are shown: in the order of showing, one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from fractions import Fraction
+from typing import Any
+
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+# codecs whose frames of AVI come with the time of decoding; of older ones FFmpeg knows the other
+REORDERED = ("h264", "hevc", "vvc")
+
+
+class ShownOrder:
+    """Times of frames from a container that knows only when each is decoded: the n-th shown has the n-th."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[int | None, int]] = deque()
+
+    def decode(self, packet: Packet[Any]) -> None:
+        """Take note of a packet that goes into the decoder."""
+        if packet.size and packet.dts is not None:
+            self._waiting.append((packet.pts, packet.dts))
+
+    def show(self, frame: VideoFrame, depth: int) -> None:
+        """Set the time of a frame that comes out; `depth` frames at most overtake another."""
+        own = next((i for i, (pts, _) in enumerate(self._waiting) if pts == frame.pts), 0)
+        # packets that gave no frame must not delay all later ones
+        for _ in range(own - depth):
+            self._waiting.popleft()
+        frame.pts = self._waiting.popleft()[1] if self._waiting else None
+
+
+class Clock:
+    """Gives each frame a time in the encoder's time base, above that of the frame before."""
+
+    def __init__(self, base: Fraction, rate: Fraction) -> None:
+        """Start: `base` is a tick in seconds, `rate` in frames a second serves frames without a time."""
+        self._base = base
+        self._step = round(1 / (rate * base))
+        self._last: int | None = None
+
+    def set(self, frame: VideoFrame) -> None:
+        """Set time, time base and duration of the next frame."""
+        ratio = (frame.time_base or self._base) / self._base
+        frame.duration = round(frame.duration * ratio)
+        if frame.pts is not None:
+            pts = round(frame.pts * ratio)
+        else:
+            pts = 0 if self._last is None else self._last + self._step
+        # an encoder refuses a time twice, and damaged clips have them
+        self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
+        frame.time_base = self._base

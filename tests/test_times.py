@@ -1,0 +1,83 @@
+"""Times of frames on their way from the decoder to the encoder."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+
+from vmaf_train.times import Clock, ShownOrder
+
+TICK = Fraction(1, 1000)
+
+
+def frame_at(pts: int | None, duration: int = 0) -> av.VideoFrame:
+    frame = av.VideoFrame(2, 2, "yuv420p")
+    frame.pts, frame.time_base, frame.duration = pts, TICK, duration
+    return frame
+
+
+def packet_at(pts: int, dts: int) -> av.Packet:
+    packet = av.Packet(b"a picture")
+    packet.pts, packet.dts = pts, dts
+    return packet
+
+
+def test_frames_in_the_order_of_showing_get_the_times_of_decoding_one_after_the_other() -> None:
+    order = ShownOrder()
+    # decoded: I P B B, and the container took the order of decoding for that of showing
+    for index in range(4):
+        order.decode(packet_at(pts=40 * (index + 1), dts=40 * index))
+    order.decode(av.Packet(b""))
+    shown = [frame_at(pts) for pts in (40, 120, 160, 80)]
+    for frame in shown:
+        order.show(frame, depth=2)
+    assert [frame.pts for frame in shown] == [0, 40, 80, 120]
+
+
+def test_packets_that_gave_no_frame_do_not_delay_all_later_ones() -> None:
+    order = ShownOrder()
+    for index in range(10):
+        order.decode(packet_at(pts=40 * index, dts=40 * index))
+    late = frame_at(360)
+    order.show(late, depth=2)
+    assert late.pts == 280
+
+
+def test_a_frame_that_no_packet_announced_has_no_time() -> None:
+    frame = frame_at(5)
+    ShownOrder().show(frame, depth=0)
+    assert frame.pts is None
+
+
+def test_times_are_kept_where_both_time_bases_are_the_same() -> None:
+    clock = Clock(TICK, Fraction(25))
+    frames = [frame_at(pts, 40) for pts in (-7, 33, 100)]
+    for frame in frames:
+        clock.set(frame)
+    assert [(frame.pts, frame.duration) for frame in frames] == [(-7, 40), (33, 40), (100, 40)]
+
+
+def test_a_time_that_is_not_above_the_last_one_is_raised_by_one_tick() -> None:
+    clock = Clock(TICK, Fraction(25))
+    frames = [frame_at(pts) for pts in (0, 40, 40, 20, 80)]
+    for frame in frames:
+        clock.set(frame)
+    assert [frame.pts for frame in frames] == [0, 40, 41, 42, 80]
+
+
+def test_frames_without_a_time_follow_by_the_frame_rate() -> None:
+    clock = Clock(TICK, Fraction(25))
+    frames = [frame_at(pts) for pts in (None, None, 100, None)]
+    for frame in frames:
+        clock.set(frame)
+    assert [frame.pts for frame in frames] == [0, 40, 100, 140]
+
+
+def test_a_time_base_of_one_frame_rounds_times_to_frames_and_keeps_them_apart() -> None:
+    clock = Clock(Fraction(1, 25), Fraction(25))
+    frames = [frame_at(pts, 40) for pts in (0, 41, 79, 90, 160)]
+    for frame in frames:
+        clock.set(frame)
+    assert [frame.pts for frame in frames] == [0, 1, 2, 3, 4]
+    assert {(frame.duration, frame.time_base) for frame in frames} == {(1, Fraction(1, 25))}
