@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from vmaf_train.encode import Encoder
@@ -26,3 +28,12 @@ def test_an_encoder_of_sound_is_no_encoder_here() -> None:
 def test_a_format_that_is_refused_names_an_encoder_that_takes_it() -> None:
     with pytest.raises(UserError, match=r"libsvtav1 does not take yuv444p; use --encoder libx264 or libx265"):
         Encoder("libsvtav1").check_format("yuv444p")
+
+
+def test_an_encoder_that_knows_frame_rates_only_counts_frames() -> None:
+    base, rate = Fraction(1, 90000), Fraction(30000, 1001)
+    for name in ("mpeg1video", "mpeg2video", "mpeg4"):
+        assert Encoder(name).time_base(base, rate) == Fraction(1001, 30000)
+    for name in ("libx264", "libx265", "libsvtav1", "ffv1"):
+        assert Encoder(name).time_base(base, rate) == base
+    assert Encoder("mpeg4").time_base(Fraction(1, 1000), rate) == Fraction(1, 1000)

@@ -237,6 +237,18 @@ def test_reordered_pictures_of_avi_come_out_in_order_at_the_frame_rate(
     assert [frame.time for frame in after] == pytest.approx([index / FPS for index in range(COUNT)], abs=1e-3)
 
 
+@pytest.mark.parametrize("encoder", ["mpeg2video", "mpeg4"])
+def test_encoders_that_count_frames_take_clips_with_fine_time_bases(
+    noop: LoadedModel, tmp_path: Path, encoder: str
+) -> None:
+    source, target = make_clip(tmp_path / "in.ts"), tmp_path / "out.mp4"
+    filter_video(source, target, noop, encoder=Encoder(encoder, {"b": "2M"}))
+    after = read(target)
+    assert [number_in(samples(frame)[0]) for frame in after] == list(range(COUNT))
+    first = after[0].time
+    assert [frame.time - first for frame in after] == pytest.approx([i / FPS for i in range(COUNT)], abs=1e-3)
+
+
 def test_skipped_frames_of_avi_stay_skipped(noop: LoadedModel, tmp_path: Path) -> None:
     plain, source, target = make_clip(tmp_path / "plain.mp4"), tmp_path / "in.avi", tmp_path / "out.mkv"
     some = ("-vf", "select='not(between(n,10,14))'", "-fps_mode", "passthrough")

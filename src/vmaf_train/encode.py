@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import av
 
@@ -23,15 +24,17 @@ class Encoder:
         Raises:
             UserError: no such video encoder.
         """
-        try:
-            codec = av.Codec(self.name, "w")
-        except (ValueError, av.FFmpegError):
-            codec = None
-        if codec is None or codec.type != "video":
-            raise UserError(
-                f"no video encoder {self.name!r} in PyAV's FFmpeg; try libx264, libx265, libsvtav1 or ffv1"
-            ) from None
-        return [form.name for form in codec.video_formats or []]
+        return [form.name for form in self._codec().video_formats or []]
+
+    def time_base(self, base: Fraction, rate: Fraction) -> Fraction:
+        """The time base for frames with times in `base` at `rate`: that base, where the encoder can.
+
+        Raises:
+            UserError: there is no such encoder.
+        """
+        # MPEG-1 and MPEG-2 know frame rates, no times; MPEG-4 has 16 bits for a second's ticks
+        counts = bool(self._codec().frame_rates) or (self.name == "mpeg4" and base.denominator >= 1 << 16)
+        return 1 / rate if counts else base
 
     def check_format(self, pix_fmt: str) -> None:
         """Check that the encoder takes a pixel format unchanged.
@@ -46,3 +49,14 @@ class Encoder:
             able = [name for name in able if pix_fmt in Encoder(name).pixel_formats()]
             advice = f"use --encoder {' or '.join(able)}" if able else "convert the input first"
             raise UserError(f"{self.name} does not take {pix_fmt}; {advice}")
+
+    def _codec(self) -> av.Codec:
+        try:
+            codec = av.Codec(self.name, "w")
+        except (ValueError, av.FFmpegError):
+            codec = None
+        if codec is None or codec.type != "video":
+            raise UserError(
+                f"no video encoder {self.name!r} in PyAV's FFmpeg; try libx264, libx265, libsvtav1 or ffv1"
+            ) from None
+        return codec
