@@ -305,7 +305,13 @@ def test_mistakes_are_named_and_leave_no_file(noop: LoadedModel, folder: Path, t
         ("no video encoder", source, tmp_path / "o.mkv", Encoder("libnothing")),
         ("no video encoder", source, tmp_path / "o.mkv", Encoder("aac")),
         ("no option nonsense", source, tmp_path / "o.mkv", Encoder("libx264", {"nonsense": "1"})),
-        ("refuses", source, tmp_path / "o.mkv", Encoder("libx264", {"crf": "many"})),
+        (
+            'refused by libx264: .*"crf" option',
+            source,
+            tmp_path / "o.mkv",
+            Encoder("libx264", {"crf": "many"}),
+        ),
+        ("refused by mjpeg: Non full-range", source, tmp_path / "o.mkv", Encoder("mjpeg")),
         ("no container is written", source, tmp_path / "o.strange", Encoder()),
         ("no single file", source, tmp_path / "o.m3u8", Encoder()),
         ("no luma plane", rgb, tmp_path / "o.mkv", Encoder("ffv1")),
@@ -338,6 +344,12 @@ def test_a_script_that_names_other_files_opens_none_of_them(
     with pytest.raises(UserError, match=r"no container that is read here|cannot decode"):
         filter_video(source, tmp_path / "out.mkv", noop)
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_what_the_encoder_warns_of_is_told(noop: LoadedModel, tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    done = filter_video(source, target, noop, encoder=Encoder("libx264", {"x264-params": "bogus=3"}))
+    assert done.notes == ("libx264: Error parsing option 'bogus = 3'",)
 
 
 def test_damaged_pictures_are_counted(noop: LoadedModel, tmp_path: Path) -> None:

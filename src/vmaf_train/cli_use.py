@@ -141,6 +141,8 @@ def filter_(
         print(f"damaged in the input: {done.damaged} frames")
     for name in done.dropped:
         print(f"not kept: {name}")
+    for note in done.notes:
+        print(note)
 
 
 def specialize(

@@ -26,6 +26,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
+from vmaf_train.messages import QUIET
 from vmaf_train.output import Output, check_target, writing
 from vmaf_train.overlap import ahead
 from vmaf_train.planes import RunCodes, bit_depth, chroma_planes, filter_codes, plane_view
@@ -41,13 +42,16 @@ Item: TypeAlias = "VideoFrame | Packet[Any]"
 
 @dataclass(frozen=True)
 class Filtered:
-    """What `filter_video` did; `dropped` names the streams that the output's container cannot hold."""
+    """What `filter_video` did."""
 
     frames: int
     damaged: int
     """Frames that the decoder had to patch up; they are in the output."""
     seconds: float
     dropped: tuple[str, ...]
+    """What the output's container, or PyAV, cannot hold."""
+    notes: tuple[str, ...]
+    """What the encoder warned of."""
 
 
 def filter_video(
@@ -87,6 +91,8 @@ def filter_video(
     with contextlib.ExitStack() as stack:
         container, video = open_clip(source, threads=0)
         stack.enter_context(container)
+        # see `listening`
+        video.codec_context.options = dict(QUIET)
         expected = video.frames or _guess_frames(container, video)
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(_decoded(container, video, source), DECODED)))
@@ -105,7 +111,7 @@ def filter_video(
                     if progress is not None:
                         progress(count, expected)
             output.finish()
-    return Filtered(count, damaged, time.perf_counter() - begin, tuple(output.dropped))
+    return Filtered(count, damaged, time.perf_counter() - begin, tuple(output.dropped), tuple(output.notes))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
+from vmaf_train.messages import cause, listening, notes
 from vmaf_train.times import Clock
 
 # what the muxer writes itself
@@ -82,9 +83,11 @@ def writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputC
             errno.EDQUOT,
         ):
             raise
+        told = getattr(error, "__notes__", None)
+        who = "refused by" if told else f"{encoder.name} or the container refuses:"
         raise UserError(
-            f"{target}: {encoder.name} or the container refuses ({_reason(error)}); try other options, "
-            "or another suffix, for example .mkv"
+            f"{target}: {who} {told[0] if told else _reason(error)}; try other options, or another suffix, "
+            "for example .mkv"
         ) from None
 
 
@@ -103,6 +106,7 @@ class Output:
         self.container = container
         self.video_index = video.index
         self.dropped: list[str] = []
+        self.notes: list[str] = []
         self._copies: dict[int, Stream] = {}
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
         self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
@@ -118,12 +122,22 @@ class Output:
             if _side_data(first, kind) is not None:
                 self.dropped.append(f"frame data {kind.name.lower()}")
         container.set_chapters(source.chapters())
-        container.start_encoding()
+        self._start(encoder)
         unused = {name for name in encoder.options if name in self._stream.codec_context.options}
         if unused:
             raise UserError(
                 f"{encoder.name} has no option {', '.join(sorted(unused))}; see `ffmpeg -h encoder`"
             )
+
+    def _start(self, encoder: Encoder) -> None:
+        with listening() as heard:
+            try:
+                self.container.start_encoding()
+            except (av.FFmpegError, ValueError) as error:
+                if said := cause(heard):
+                    error.add_note(said)
+                raise
+        self.notes += notes(heard, encoder.name)
 
     def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
         added = self.container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))

@@ -1,0 +1,55 @@
+"""What FFmpeg says while an encoder opens: the cause that its error codes leave out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+import av.logging
+
+# how much it matters (FFmpeg's levels, lower is worse), who says it, what
+Message: TypeAlias = tuple[int, str, str]
+
+SILENT = av.logging.PANIC - 1
+# of a decoder: a shift of its messages' levels beyond every level that is listened to
+QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
+# reads numbers and names for the others, who tell what they were for
+READER = "Eval"
+
+# what other threads say meanwhile ends here, and not on the terminal
+_elsewhere = av.logging.Capture(local=False)
+_elsewhere.__enter__()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[Message]]:
+    """Yield a list that grows by the warnings and errors of FFmpeg in this thread.
+
+    PyAV's listener takes the interpreter's lock. Nothing in the block may wait, with that lock held, for a
+    thread of FFmpeg that speaks; decoders must have been opened with the option in `QUIET`.
+    """
+    with av.logging.Capture() as heard:
+        av.logging.set_level(av.logging.WARNING)
+        try:
+            yield heard
+        finally:
+            # not set_level(None): a thread that is about to speak would fail at that
+            av.logging.set_libav_level(SILENT)
+            av.logging.restore_default_callback()
+
+
+def cause(heard: Iterable[Message]) -> str | None:
+    """The first error as one line, `who: what`: those after it say what failed because of it."""
+    errors = [message for message in heard if message[0] <= av.logging.ERROR and message[1] != READER]
+    return _line(errors[0]) if errors else None
+
+
+def notes(heard: Iterable[Message], who: str) -> list[str]:
+    """All that `who` says, a line each."""
+    return [_line(message) for message in heard if message[1] == who]
+
+
+def _line(message: Message) -> str:
+    _, who, what = message
+    return f"{who}: {(what.strip() or 'no reason given').splitlines()[0].rstrip('.')}"

@@ -1,0 +1,81 @@
+"""What FFmpeg says is heard while an encoder opens, and at no other time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import av
+import av.logging
+import pytest
+from clip_factory import make_clip
+
+from vmaf_train.messages import QUIET, Message, cause, listening, notes
+
+
+def open_encoder(name: str, **options: str) -> None:
+    context = av.CodecContext.create(name, "w")
+    context.width, context.height, context.pix_fmt = 64, 48, "yuv420p"
+    context.options = options
+    context.open()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("libx264", {"crf": "-5"}, "libx264: Value -5.000000 for parameter 'crf' out of range"),
+        ("libx264", {"crf": "many"}, 'libx264: Unable to parse "crf" option value "many"'),
+        ("mjpeg", {}, "mjpeg: Non full-range YUV is non-standard"),
+        (
+            "libsvtav1",
+            {"preset": "ultrafast"},
+            'libsvtav1: Unable to parse "preset" option value "ultrafast"',
+        ),
+    ],
+)
+def test_the_first_error_is_the_cause(name: str, options: dict[str, str], text: str) -> None:
+    with listening() as heard, pytest.raises(av.FFmpegError):
+        open_encoder(name, **options)
+    said = cause(heard)
+    assert said is not None
+    assert said.startswith(text)
+
+
+def test_what_the_encoder_ignores_is_a_note_and_no_cause() -> None:
+    with listening() as heard:
+        open_encoder("libx264", **{"x264-params": "bogus=3"})
+    assert cause(heard) is None
+    assert notes(heard, "libx264") == ["libx264: Error parsing option 'bogus = 3'"]
+
+
+def test_a_message_is_one_line_and_only_the_encoders_are_its_notes() -> None:
+    heard: list[Message] = [(24, "mpeg", "VBV buffer\nand more\n"), (16, "x", "\n"), (16, "y", "late.")]
+    assert notes(heard, "mpeg") == ["mpeg: VBV buffer"]
+    assert cause(heard) == "x: no reason given"
+
+
+def test_nothing_is_heard_or_printed_outside_the_block(capfd: pytest.CaptureFixture[str]) -> None:
+    with listening() as heard:
+        pass
+    with pytest.raises(av.FFmpegError):
+        open_encoder("libx264", crf="many")
+    assert heard == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_decoding_threads_that_are_quiet_never_wait_for_the_listener(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "in.mp4")
+    data, generator = bytearray(path.read_bytes()), random.Random(1)
+    for _ in range(100):
+        data[generator.randrange(2000, len(data) - 5000)] = generator.randrange(256)
+    path.write_bytes(data)
+    for options in (QUIET, {}):
+        with av.open(str(path)) as container, av.logging.Capture(local=False) as elsewhere, listening():
+            context = container.streams.video[0].codec_context
+            context.thread_type, context.thread_count, context.options = "AUTO", 4, dict(options)
+            for packet in container.demux(video=0):
+                try:
+                    packet.decode()
+                except av.FFmpegError:
+                    continue
+        assert bool(elsewhere) == (options == {})
