@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import pytest
@@ -37,3 +38,31 @@ def test_an_encoder_that_knows_frame_rates_only_counts_frames() -> None:
     for name in ("libx264", "libx265", "libsvtav1", "ffv1"):
         assert Encoder(name).time_base(base, rate) == base
     assert Encoder("mpeg4").time_base(Fraction(1, 1000), rate) == Fraction(1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        (None, "log-level=error"),
+        ("keyint=10", "keyint=10:log-level=error"),
+        ("log-level=none:keyint=10", "log-level=none:keyint=10"),
+        ("keyint=10:log=full", "keyint=10:log=full"),
+        ("analysis-log=1", "analysis-log=1:log-level=error"),
+    ],
+)
+def test_libx265_prints_errors_only_unless_its_parameters_say_how_much(given: str | None, used: str) -> None:
+    options = {"crf": "20"} | ({} if given is None else {"x265-params": given})
+    assert Encoder("libx265", options).quiet().options == {"crf": "20", "x265-params": used}
+    assert Encoder("libx264", options).quiet().options == options
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])
+def test_svt_av1_prints_errors_only_unless_the_environment_says_how_much(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, used: str
+) -> None:
+    # set first, so that it is put back after the test
+    monkeypatch.setenv("SVT_LOG", given or "")
+    if given is None:
+        monkeypatch.delenv("SVT_LOG")
+    Encoder("libsvtav1").quiet()
+    assert os.environ["SVT_LOG"] == used

@@ -352,6 +352,14 @@ def test_what_the_encoder_warns_of_is_told(noop: LoadedModel, tmp_path: Path) ->
     assert done.notes == ("libx264: Error parsing option 'bogus = 3'",)
 
 
+@pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
+def test_encoders_do_not_print_through_the_progress_bar(
+    noop: LoadedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str], encoder: str
+) -> None:
+    filter_video(write_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv", noop, encoder=Encoder(encoder))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_damaged_pictures_are_counted(noop: LoadedModel, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mkv", frames=30)
     data = bytearray(source.read_bytes())

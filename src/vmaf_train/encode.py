@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,6 +11,8 @@ from fractions import Fraction
 import av
 
 from vmaf_train.errors import UserError
+
+LOG_LEVEL = re.compile(r"(?:^|:)\s*log(?:[-_]level)?\s*=")  # among x265-params
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,20 @@ class Encoder:
             UserError: no such video encoder.
         """
         return [form.name for form in self._codec().video_formats or []]
+
+    def quiet(self) -> Encoder:
+        """The same encoder, which leaves the terminal alone but for errors unless the options say otherwise.
+
+        libx265 and SVT-AV1 print by themselves, through the progress bar; SVT-AV1 listens to the environment.
+        """
+        options = dict(self.options)
+        if self.name == "libx265":
+            given = options.get("x265-params", "")
+            if not LOG_LEVEL.search(given):
+                options["x265-params"] = f"{given}:log-level=error".removeprefix(":")
+        if self.name == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")
+        return Encoder(self.name, options)
 
     def time_base(self, base: Fraction, rate: Fraction) -> Fraction:
         """The time base for frames with times in `base` at `rate`: that base, where the encoder can.

@@ -83,7 +83,7 @@ def filter_video(
         UserError: a wrong kind of model, a missing or unreadable input, an output that exists or is the
             input, or a container or encoder that refuses. No output is left half-written.
     """
-    encoder = encoder or Encoder()
+    encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
     encoder.pixel_formats()
     check_target(source, target, force)
