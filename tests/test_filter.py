@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
-from clip_factory import COUNT, FPS, ffmpeg, make_clip, number_in
+from clip_factory import COUNT, FPS, X264, ffmpeg, make_clip, number_in
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
 
 from vmaf_train.encode import Encoder
@@ -368,6 +368,19 @@ def test_damaged_pictures_are_counted(noop: LoadedModel, tmp_path: Path) -> None
     done = filter_video(source, tmp_path / "out.mkv", noop)
     assert (done.damaged > 0) == any(frame.is_corrupt for frame in read(source))
     assert done.frames == len(read(source))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_clip_that_ends_early_is_filtered_as_far_as_it_goes_and_told(
+    noop: LoadedModel, tmp_path: Path, suffix: str
+) -> None:
+    encoder = ["-c:v", "mpeg4"] if suffix == ".avi" else [*X264, "-movflags", "+faststart"]
+    source, target = make_clip(tmp_path / f"in{suffix}", *encoder), tmp_path / "out.mkv"
+    assert not filter_video(source, target, noop).truncated
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    done = filter_video(source, target, noop, force=True)
+    assert done.truncated
+    assert 0 < done.frames == len(read(target)) < COUNT
 
 
 def test_a_run_that_stops_half_way_leaves_the_earlier_output_whole(noop: LoadedModel, tmp_path: Path) -> None:

@@ -137,8 +137,10 @@ def filter_(
         )
     rate = done.frames / done.seconds
     print(f"{target}: {done.frames} frames in {done.seconds:.1f} s ({rate:.1f} fps), model {loaded.id}")
+    if done.truncated:
+        print(f"the input ends early: the output has the {done.frames} frames that were there")
     if done.damaged:
-        print(f"damaged in the input: {done.damaged} frames")
+        print(f"damaged frames in the input: {done.damaged}")
     for name in done.dropped:
         print(f"not kept: {name}")
     for note in done.notes:

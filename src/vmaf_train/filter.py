@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import av
 from av.container import InputContainer
@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmaf_train.container import decoding, open_clip
+from vmaf_train.container import PacketReader, decoding, open_clip
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
@@ -47,6 +47,8 @@ class Filtered:
     frames: int
     damaged: int
     """Frames that the decoder had to patch up; they are in the output."""
+    truncated: bool
+    """The input ends before what it declares."""
     seconds: float
     dropped: tuple[str, ...]
     """What the output's container, or PyAV, cannot hold."""
@@ -91,11 +93,10 @@ def filter_video(
     with contextlib.ExitStack() as stack:
         container, video = open_clip(source, threads=0)
         stack.enter_context(container)
-        # see `listening`
-        video.codec_context.options = dict(QUIET)
-        expected = video.frames or _guess_frames(container, video)
+        clip = _Input(container, video, source)
+        expected = clip.expected()
         # closed in the opposite order: nobody reads a closed container
-        decoded = stack.enter_context(contextlib.closing(ahead(_decoded(container, video, source), DECODED)))
+        decoded = stack.enter_context(contextlib.closing(ahead(clip.items(), DECODED)))
         frames = _filtered(decoded, _Job(model.run_codes, chroma, encoder, source))
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
@@ -111,7 +112,14 @@ def filter_video(
                     if progress is not None:
                         progress(count, expected)
             output.finish()
-    return Filtered(count, damaged, time.perf_counter() - begin, tuple(output.dropped), tuple(output.notes))
+    return Filtered(
+        frames=count,
+        damaged=damaged,
+        truncated=not clip.packets.result().whole,
+        seconds=time.perf_counter() - begin,
+        dropped=tuple(output.dropped),
+        notes=tuple(output.notes),
+    )
 
 
 @dataclass(frozen=True)
@@ -150,22 +158,40 @@ def _filter_frame(frame: VideoFrame, job: _Job) -> None:
         filter_codes(plane_view(frame, index, bits), bits, job.run)
 
 
-def _decoded(container: InputContainer, video: VideoStream, source: Path) -> Iterator[Item]:
-    """Frames of the video stream and packets of the others, in the order of the file."""
-    context = video.codec_context
-    order = ShownOrder() if container.format.name == "avi" and context.codec.name in REORDERED else None
-    with decoding(source):
-        for packet in container.demux():
-            # a packet that only flushes has no index of its own
-            if packet.stream.index == video.index:
-                if order is not None:
-                    order.decode(packet)
-                for frame in cast(list[VideoFrame], packet.decode()):
-                    if order is not None:
-                        order.show(frame, context.reorder_depth)
-                    yield frame
-            elif packet.size:
-                yield packet
+class _Input:
+    """The clip, read once."""
+
+    def __init__(self, container: InputContainer, video: VideoStream, source: Path) -> None:
+        self.container, self.video, self.source = container, video, source
+        self.packets = PacketReader(container, video)
+        reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
+        self._order = ShownOrder() if reordered else None
+        # see `listening`
+        video.codec_context.options = dict(QUIET)
+
+    def items(self) -> Iterator[Item]:
+        """Frames of the video stream and packets of the others, in the order of the file."""
+        with decoding(self.source):
+            for packet in self.container.demux():
+                # a packet that only flushes has no index of its own
+                if packet.stream.index == self.video.index:
+                    yield from self._frames(packet)
+                elif packet.size:
+                    yield packet
+
+    def _frames(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
+        self.packets.add(packet)
+        if self._order is not None:
+            self._order.decode(packet)
+        for frame in packet.decode():
+            if self._order is not None:
+                self._order.show(frame, self.video.codec_context.reorder_depth)
+            yield frame
+
+    def expected(self) -> int:
+        """How many frames there seem to be; 0: unknown."""
+        duration, rate = self.container.duration, self.video.guessed_rate
+        return self.video.frames or (round(duration / av.time_base * rate) if duration and rate else 0)
 
 
 def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item], VideoFrame]:
@@ -176,8 +202,3 @@ def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item],
         if isinstance(item, VideoFrame):
             return held, item
     raise UserError(f"{source}: no picture can be decoded; replace the clip or remove it")
-
-
-def _guess_frames(container: InputContainer, video: VideoStream) -> int:
-    rate = video.guessed_rate
-    return round(container.duration / av.time_base * rate) if container.duration and rate else 0
