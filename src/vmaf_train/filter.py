@@ -18,6 +18,7 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vmaf_train.container import PacketReader, decoding, open_clip
@@ -29,7 +30,15 @@ from vmaf_train.load import LoadedModel
 from vmaf_train.messages import QUIET
 from vmaf_train.output import Output, check_target, writing
 from vmaf_train.overlap import ahead
-from vmaf_train.planes import RunCodes, bit_depth, chroma_planes, filter_codes, plane_view
+from vmaf_train.planes import (
+    RunCodes,
+    bit_depth,
+    chroma_planes,
+    filter_codes,
+    no_luma,
+    plane_view,
+    to_planar,
+)
 from vmaf_train.times import REORDERED, ShownOrder
 
 # items (frames, packets of other streams) that wait between two stages
@@ -131,23 +140,24 @@ class _Job:
 
 
 def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
-    """Filter the frames among `items` in place; every frame must have the first one's size and format."""
+    """Filter the frames among `items`; every frame must have the first one's size and format."""
     shape: tuple[int, int, str] | None = None
+    reformatter = VideoReformatter()
     for item in items:
-        if isinstance(item, VideoFrame):
-            found = (item.width, item.height, item.format.name)
-            if shape is None:
-                shape = found
-                if bit_depth(item.format.name) is None:
-                    raise UserError(
-                        f"{job.source}: {item.format.name} has no luma plane of its own; convert it first, "
-                        "for example with `ffmpeg -i IN -pix_fmt yuv420p -c:a copy OUT`"
-                    )
-                job.encoder.check_format(item.format.name)
-            if found != shape:
-                raise UserError(f"{job.source}: frames change from {shape} to {found}; cut the clip there")
-            _filter_frame(item, job)
-        yield item
+        if not isinstance(item, VideoFrame):
+            yield item
+            continue
+        frame = to_planar(item, reformatter)
+        if frame is None:
+            raise UserError(f"{job.source}: {no_luma(item.format)}")
+        found = (frame.width, frame.height, frame.format.name)
+        if shape is None:
+            shape = found
+            job.encoder.check_format(frame.format.name)
+        if found != shape:
+            raise UserError(f"{job.source}: frames change from {shape} to {found}; cut the clip there")
+        _filter_frame(frame, job)
+        yield frame
 
 
 def _filter_frame(frame: VideoFrame, job: _Job) -> None:
