@@ -17,6 +17,7 @@ from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.siting import chroma_location
 
 LOSSLESS = {
     "ffv1": Encoder("ffv1"),
@@ -187,6 +188,37 @@ def _nodes(*steps: tuple[str, list[str], str]) -> list[Any]:
     from onnx import helper
 
     return [helper.make_node(operator, inputs, [output]) for operator, inputs, output in steps]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "kept"),
+    [
+        ("libx264", ".mp4", True),
+        ("libx265", ".mp4", True),
+        ("libsvtav1", ".mp4", True),
+        ("ffv1", ".mkv", True),
+        ("ffv1", ".mp4", False),
+    ],
+)
+def test_where_chroma_samples_lie_is_kept_or_named(
+    noop: LoadedModel, tmp_path: Path, encoder: str, suffix: str, kept: bool
+) -> None:
+    options = ["-c:v", "libx264", "-chroma_sample_location", "topleft"]
+    source, target = make_clip(tmp_path / "in.mp4", *options, count=3), tmp_path / f"out{suffix}"
+    done = filter_video(source, target, noop, encoder=Encoder(encoder))
+    assert (chroma_location(read(target)[0]) == "topleft") == kept
+    assert done.dropped == (() if kept else ("chroma sample location topleft",))
+
+
+def test_the_name_of_the_old_encoder_is_not_kept_however_the_container_spells_it(
+    noop: LoadedModel, tmp_path: Path
+) -> None:
+    source, target = make_clip(tmp_path / "in.mkv", count=3), tmp_path / "out.mkv"
+    with av.open(str(source)) as before:
+        assert "libx264" in before.streams.video[0].metadata["ENCODER"]
+    filter_video(source, target, noop, encoder=Encoder("ffv1"))
+    with av.open(str(target)) as after:
+        assert not any("libx264" in value for value in after.streams.video[0].metadata.values())
 
 
 @pytest.mark.parametrize("pix_fmt", ["uyvy422", "yuyv422"])

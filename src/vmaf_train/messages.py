@@ -23,14 +23,14 @@ _elsewhere.__enter__()
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list[Message]]:
-    """Yield a list that grows by the warnings and errors of FFmpeg in this thread.
+def listening(level: int = av.logging.WARNING) -> Iterator[list[Message]]:
+    """Yield a list that grows by what FFmpeg says in this thread, warnings and errors or up to `level`.
 
     PyAV's listener takes the interpreter's lock. Nothing in the block may wait, with that lock held, for a
     thread of FFmpeg that speaks; decoders must have been opened with the option in `QUIET`.
     """
     with av.logging.Capture() as heard:
-        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_level(level)
         try:
             yield heard
         finally:

@@ -22,11 +22,14 @@ from av.video.stream import VideoStream
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.messages import cause, listening, notes
+from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock
 
 # what the muxer writes itself
-OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "DURATION", "rotate")
+OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate")
 LOST_SIDE_DATA = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.DOVI_METADATA)
+# encoders that write into the stream where chroma samples lie; of containers, Matroska does
+TELL_LOCATION = ("libx264", "libx265", "libsvtav1")
 DEFAULT_RATE = Fraction(25)
 
 
@@ -140,7 +143,14 @@ class Output:
         self.notes += notes(heard, encoder.name)
 
     def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
-        added = self.container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))
+        options = dict(encoder.options)
+        location = chroma_location(first)
+        if location != UNKNOWN:
+            options.setdefault("chroma_sample_location", location)
+        told = encoder.name in TELL_LOCATION or self.container.format.name in ("matroska", "webm")
+        if location not in (UNKNOWN, "left") and not told:
+            self.dropped.append(f"chroma sample location {location}")
+        added = self.container.add_stream(encoder.name, rate=self._rate, options=options)
         stream = cast(VideoStream, added)
         context = stream.codec_context
         context.width, context.height = first.width, first.height
@@ -162,7 +172,7 @@ class Output:
 
     def _copy(self, stream: Stream) -> None:
         label = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
-        matroska = "matroska" in self.container.format.name
+        matroska = self.container.format.name == "matroska"
         if stream.type in ("data", "unknown") or (stream.type == "attachment" and not matroska):
             self.dropped.append(label)
             return
@@ -195,7 +205,7 @@ def _side_data(frame: VideoFrame, kind: Type) -> Any:
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key not in OWN_TAGS}
+    return {key: value for key, value in tags.items() if key.lower() not in OWN_TAGS}
 
 
 def _describe(target: Stream, source: Stream) -> None:
