@@ -404,6 +404,19 @@ def test_what_the_encoder_warns_of_is_told(noop: LoadedModel, tmp_path: Path) ->
     assert done.notes == ("libx264: Error parsing option 'bogus = 3'",)
 
 
+def test_options_of_the_container_reach_it(noop: LoadedModel, tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "in.mkv"), tmp_path / "out.mp4"
+    for options, first in (({}, False), ({"movflags": "+faststart"}, True)):
+        filter_video(source, target, noop, encoder=Encoder("libx264", options), force=True)
+        data = target.read_bytes()
+        assert (data.index(b"moov") < data.index(b"mdat")) == first
+    wrong = Encoder("libx264", {"movflags": "+fast"})
+    with pytest.raises(UserError, match=r'refused by mov/mp4.*"movflags" option value "fast"'):
+        filter_video(source, target, noop, encoder=wrong, force=True)
+    with pytest.raises(UserError, match="libx264 has no option movflags, nor has matroska"):
+        filter_video(source, tmp_path / "out.mkv", noop, encoder=wrong)
+
+
 @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
 def test_encoders_do_not_print_through_the_progress_bar(
     noop: LoadedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str], encoder: str

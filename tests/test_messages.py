@@ -10,7 +10,7 @@ import av.logging
 import pytest
 from clip_factory import make_clip
 
-from vmaf_train.messages import QUIET, Message, cause, listening, notes
+from vmaf_train.messages import QUIET, Message, cause, listening, notes, unused_options
 
 
 def open_encoder(name: str, **options: str) -> None:
@@ -61,6 +61,19 @@ def test_nothing_is_heard_or_printed_outside_the_block(capfd: pytest.CaptureFixt
         open_encoder("libx264", crf="many")
     assert heard == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_options_that_nobody_takes_are_caught_and_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"movflags": "+faststart", "it's}": "1", "two words": "2"}
+    with av.open(str(tmp_path / "out.mp4"), "w", options=options) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.codec_context.width, stream.codec_context.height = 64, 48
+        with unused_options() as unused:
+            container.start_encoding()
+    assert unused == {"it's}", "two words"}
+    assert caplog.records == []
 
 
 def test_decoding_threads_that_are_quiet_never_wait_for_the_listener(tmp_path: Path) -> None:

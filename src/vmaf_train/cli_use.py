@@ -101,7 +101,8 @@ def filter_(
     crf: Annotated[float | None, typer.Option(help="Quality; unset: the encoder's default.")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed; unset: the encoder's default.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="Another encoder option, KEY=VALUE.")
+        list[str] | None,
+        typer.Option("--option", "-o", help="Another option of the encoder or the container, KEY=VALUE."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-y", help="Replace an existing output.")] = False,
     unverified: Unverified = False,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import logging
+import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -16,6 +19,7 @@ SILENT = av.logging.PANIC - 1
 QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 # reads numbers and names for the others, who tell what they were for
 READER = "Eval"
+UNUSED = re.compile(r"Some options were not used: (\{.*\})", re.DOTALL)
 
 # what other threads say meanwhile ends here, and not on the terminal
 _elsewhere = av.logging.Capture(local=False)
@@ -37,6 +41,29 @@ def listening(level: int = av.logging.WARNING) -> Iterator[list[Message]]:
             # not set_level(None): a thread that is about to speak would fail at that
             av.logging.set_libav_level(SILENT)
             av.logging.restore_default_callback()
+
+
+@contextlib.contextmanager
+def unused_options() -> Iterator[set[str]]:
+    """Yield a set that gets the names of the options that neither an encoder nor a muxer took.
+
+    PyAV tells them to Python's logging only, once the header of a container is written.
+    """
+    unused: set[str] = set()
+
+    def catch(record: logging.LogRecord) -> bool:
+        names = UNUSED.fullmatch(record.getMessage())
+        if names is None:
+            return True
+        unused.update(ast.literal_eval(names[1]))
+        return False
+
+    logger = logging.getLogger("av.container.output")
+    logger.addFilter(catch)
+    try:
+        yield unused
+    finally:
+        logger.removeFilter(catch)
 
 
 def cause(heard: Iterable[Message]) -> str | None:

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
-from vmaf_train.messages import cause, listening, notes
+from vmaf_train.messages import cause, listening, notes, unused_options
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock
 
@@ -69,7 +69,8 @@ def check_target(source: Path, target: Path, force: bool) -> None:
 def writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputContainer]:
     """Open the output container; errors of the encoder and the muxer become errors that name the output."""
     try:
-        container = av.open(str(temporary), "w")
+        # the encoder and the muxer each take the options that they know
+        container = av.open(str(temporary), "w", options=dict(encoder.options))
         try:
             yield container
         except BaseException:
@@ -126,27 +127,27 @@ class Output:
                 self.dropped.append(f"frame data {kind.name.lower()}")
         container.set_chapters(source.chapters())
         self._start(encoder)
-        unused = {name for name in encoder.options if name in self._stream.codec_context.options}
-        if unused:
-            raise UserError(
-                f"{encoder.name} has no option {', '.join(sorted(unused))}; see `ffmpeg -h encoder`"
-            )
 
     def _start(self, encoder: Encoder) -> None:
-        with listening() as heard:
+        with listening() as heard, unused_options() as unused:
             try:
                 self.container.start_encoding()
             except (av.FFmpegError, ValueError) as error:
                 if said := cause(heard):
                     error.add_note(said)
                 raise
+        if unused:
+            muxer = self.container.format.name
+            raise UserError(
+                f"{encoder.name} has no option {', '.join(sorted(unused))}, nor has {muxer}; see "
+                f"`ffmpeg -h encoder={encoder.name}` and `ffmpeg -h muxer={muxer}`"
+            )
         self.notes += notes(heard, encoder.name)
 
     def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
-        options = dict(encoder.options)
         location = chroma_location(first)
-        if location != UNKNOWN:
-            options.setdefault("chroma_sample_location", location)
+        options = {} if location == UNKNOWN else {"chroma_sample_location": location}
+        options |= encoder.options
         told = encoder.name in TELL_LOCATION or self.container.format.name in ("matroska", "webm")
         if location not in (UNKNOWN, "left") and not told:
             self.dropped.append(f"chroma sample location {location}")
