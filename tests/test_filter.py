@@ -12,7 +12,9 @@ import pytest
 from av.sidedata.sidedata import Type
 from clip_factory import COUNT, FPS, X264, ffmpeg, make_clip, number_in
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
+from typer.testing import CliRunner
 
+from vmaf_train.cli import app
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.filter import filter_video
@@ -415,6 +417,29 @@ def test_options_of_the_container_reach_it(noop: LoadedModel, tmp_path: Path) ->
         filter_video(source, target, noop, encoder=wrong, force=True)
     with pytest.raises(UserError, match="libx264 has no option movflags, nor has matroska"):
         filter_video(source, tmp_path / "out.mkv", noop, encoder=wrong)
+
+
+def test_the_command_tells_of_an_early_end_of_what_is_lost_and_of_what_was_ignored(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    options = ["-c:v", "ffv1", "-chroma_sample_location", "topleft"]
+    source, target = make_clip(tmp_path / "in.mkv", *options), tmp_path / "out.mp4"
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    arguments = ["--model", "noop_v1", "--encoder", "mpeg4", "-o", "x264-params=1"]
+    refused = CliRunner().invoke(app, ["filter", str(source), str(target), *arguments])
+    assert "mpeg4 has no option x264-params, nor has mp4" in str(refused.exception)
+    arguments = ["--model", "noop_v1", "--encoder", "libx264", "-o", "x264-params=bogus=3"]
+    done = CliRunner().invoke(app, ["filter", str(source), str(target), *arguments])
+    frames = len(read(target))
+    assert 0 < frames < COUNT
+    assert done.stdout.splitlines()[1:] == [
+        f"the input ends early: the output has the {frames} frames that were there",
+        "libx264: Error parsing option 'bogus = 3'",
+    ]
+    arguments = ["--model", "noop_v1", "--encoder", "mpeg4", "--force"]
+    lost = CliRunner().invoke(app, ["filter", str(source), str(target), *arguments])
+    assert lost.stdout.splitlines()[-1] == "not kept: chroma sample location topleft"
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -61,6 +62,17 @@ def test_nothing_is_heard_or_printed_outside_the_block(capfd: pytest.CaptureFixt
         open_encoder("libx264", crf="many")
     assert heard == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_each_of_several_threads_hears_its_own_encoder() -> None:
+    def open_wrong(value: int) -> str | None:
+        with listening() as heard, pytest.raises(av.FFmpegError):
+            open_encoder("libx264", crf=f"-{value}")
+        return cause(heard)
+
+    with ThreadPoolExecutor(8) as pool:
+        for value, said in zip(range(2, 42), pool.map(open_wrong, range(2, 42)), strict=True):
+            assert f"-{value}.000000" in str(said)
 
 
 def test_options_that_nobody_takes_are_caught_and_not_logged(

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import logging
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 READER = "Eval"
 UNUSED = re.compile(r"Some options were not used: (\{.*\})", re.DOTALL)
 
+_turn = threading.RLock()
 # what other threads say meanwhile ends here, and not on the terminal
 _elsewhere = av.logging.Capture(local=False)
 _elsewhere.__enter__()
@@ -33,7 +35,8 @@ def listening(level: int = av.logging.WARNING) -> Iterator[list[Message]]:
     PyAV's listener takes the interpreter's lock. Nothing in the block may wait, with that lock held, for a
     thread of FFmpeg that speaks; decoders must have been opened with the option in `QUIET`.
     """
-    with av.logging.Capture() as heard:
+    # one at a time: there is one listener a process
+    with _turn, av.logging.Capture() as heard:
         av.logging.set_level(level)
         try:
             yield heard
