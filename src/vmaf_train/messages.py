@@ -22,6 +22,8 @@ QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 READER = "Eval"
 UNUSED = re.compile(r"Some options were not used: (\{.*\})", re.DOTALL)
 
+# a message is news for each who listens, also when the one before heard the same
+av.logging.set_skip_repeated(False)
 _turn = threading.RLock()
 # what other threads say meanwhile ends here, and not on the terminal
 _elsewhere = av.logging.Capture(local=False)
