@@ -11,7 +11,8 @@ import av.logging
 import pytest
 from clip_factory import make_clip
 
-from vmaf_train.messages import QUIET, Message, cause, listening, notes, unused_options
+from vmaf_train.container import QUIET
+from vmaf_train.messages import Message, cause, listening, notes, unused_options
 
 
 def open_encoder(name: str, **options: str) -> None:

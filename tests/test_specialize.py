@@ -9,12 +9,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import helper
 from tiny_models import (
     affine_filter,
     blur_filter,
     identity_filter,
     linear_fr,
     mean_nr,
+    model_bytes,
     registered,
     textured_nr,
     write_model,
@@ -22,7 +24,7 @@ from tiny_models import (
 
 from vmaf_train.errors import UserError
 from vmaf_train.graph import check_graph
-from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.load import load_model
 from vmaf_train.luma import area_resize
 from vmaf_train.planes import filter_plane
 from vmaf_train.sampling import fragments
@@ -185,9 +187,14 @@ def test_what_cannot_be_specialized_is_refused_and_nothing_is_written(load: obje
     for width, height in ((0, 64), (64, -1), (99999, 64)):
         with pytest.raises(UserError, match="must be 1 to"):
             specialize(load_model("noop_v1"), width, height, out)
-    fixed: LoadedModel = load_model(specialize(load_model("noop_v1"), 64, 48, tmp_path).path, unverified=True)
+    copy = load_model(specialize(load_model("noop_v1"), 64, 48, tmp_path).path, unverified=True)
+    with pytest.raises(UserError, match="is a specialized copy already"):
+        specialize(copy, 64, 48, out)
+    size = ("batch", 1, 48, 64)
+    nodes = [helper.make_node("Identity", ["degraded"], ["filtered"])]
+    own = registered(tmp_path / "own", {"own_v1": model_bytes(nodes, ("degraded", size), ("filtered", size))})
     with pytest.raises(UserError, match="fixed at 64x48"):
-        specialize(fixed, 32, 32, out)
+        specialize(load_model(own / "own_v1.onnx", unverified=True), 32, 32, out)
     bare = load_model(write_model(tmp_path, "bare", identity_filter()), unverified=True)
     with pytest.raises(UserError, match="no sidecar"):
         specialize(bare, 32, 32, out)

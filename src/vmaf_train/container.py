@@ -29,6 +29,8 @@ FORMATS = (
     "asf,av1,avi,dv,flv,gif,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,"
     "rm,vc1,vvc,wtv,yuv4mpegpipe"
 )
+# of a decoder: a shift of its messages' levels beyond every level that `messages` listens to
+QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -106,6 +108,7 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
             raise UserError(f"{path}: no decoder for its video; convert the clip or remove it")
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+        stream.codec_context.options = dict(QUIET)
     except BaseException:
         container.close()
         raise

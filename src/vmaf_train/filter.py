@@ -27,7 +27,6 @@ from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
-from vmaf_train.messages import QUIET
 from vmaf_train.output import Output, check_target, writing
 from vmaf_train.overlap import ahead
 from vmaf_train.planes import (
@@ -176,8 +175,6 @@ class _Input:
         self.packets = PacketReader(container, video)
         reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
         self._order = ShownOrder() if reordered else None
-        # see `listening`
-        video.codec_context.options = dict(QUIET)
 
     def items(self) -> Iterator[Item]:
         """Frames of the video stream and packets of the others, in the order of the file."""

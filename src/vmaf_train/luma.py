@@ -136,7 +136,8 @@ def luma_view(frame: VideoFrame, path: Path) -> Plane:
     """
     if not _has_luma_plane(frame.format):
         # packed, palette, RGB and odd depths: swscale knows them all
-        frame = frame.reformat(format="yuv444p")
+        # one thread: with several, swscale damages some sizes of deeper formats
+        frame = frame.reformat(format="yuv444p", threads=1)
     name, first = frame.format.name, frame.format.components[0]
     kind = np.dtype(np.uint16 if first.bits > 8 else np.uint8)
     kind = kind.newbyteorder(">" if frame.format.is_big_endian else "<")

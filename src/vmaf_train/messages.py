@@ -16,8 +16,6 @@ import av.logging
 Message: TypeAlias = tuple[int, str, str]
 
 SILENT = av.logging.PANIC - 1
-# of a decoder: a shift of its messages' levels beyond every level that is listened to
-QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 # reads numbers and names for the others, who tell what they were for
 READER = "Eval"
 UNUSED = re.compile(r"Some options were not used: (\{.*\})", re.DOTALL)
@@ -35,7 +33,7 @@ def listening(level: int = av.logging.WARNING) -> Iterator[list[Message]]:
     """Yield a list that grows by what FFmpeg says in this thread, warnings and errors or up to `level`.
 
     PyAV's listener takes the interpreter's lock. Nothing in the block may wait, with that lock held, for a
-    thread of FFmpeg that speaks; decoders must have been opened with the option in `QUIET`.
+    thread of FFmpeg that speaks; decoders must come from `container.open_clip`, which silences them.
     """
     # one at a time: there is one listener a process
     with _turn, av.logging.Capture() as heard:
