@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
+from tiny_models import mean_nr
 from tiny_repository import make_repository
 
 from vmaf_train.errors import UserError
@@ -17,7 +19,7 @@ from vmaf_train.layout import Layout
 from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
 from vmaf_train.params import Params
 
-FILTER = "learned_filter_v1"
+NR, FILTER = "nr_metric_v1", "learned_filter_v1"
 
 
 @pytest.fixture
@@ -37,6 +39,26 @@ def test_l1_is_that_of_the_exported_file_over_the_split(exported: Params, layout
         assert metrics[name]["l1"] == pytest.approx(np.abs(output - clean).mean(), rel=1e-4)
         assert metrics[name]["n"] == len(rows)
     assert json.loads(layout.metrics(FILTER).read_text()) == metrics
+
+
+def test_a_metric_is_measured_on_each_split_beside_the_mean_of_its_training_clips(
+    make_params: Callable[..., Params], layout: Layout
+) -> None:
+    params = make_params(models=[NR])
+    make_repository(layout, params)
+    layout.onnx(NR).write_bytes(mean_nr())
+    scored, parts = (pd.read_parquet(path) for path in (layout.frames / "mos.parquet", layout.split))
+    scored["split"] = scored["key"].map(parts.set_index("key")["split"])
+    scored["score"] = 1 + 4 * np.load(layout.frames / "luma.npy").mean(axis=(1, 2)) / 255
+    mean = scored.loc[scored["split"] == "train", "mos"].mean()
+    metrics = eval_model(NR, params, layout)
+    for name in ("val", "test"):
+        rows = scored[scored["split"] == name]
+        assert metrics[name]["n"] == len(rows) > 1
+        assert metrics[name]["mse"] == pytest.approx(((rows["score"] - rows["mos"]) ** 2).mean(), rel=1e-4)
+        assert metrics[name]["plcc"] == pytest.approx(rows["score"].corr(rows["mos"]), rel=1e-3)
+        assert metrics[name]["mean_predictor_mse"] == pytest.approx(((mean - rows["mos"]) ** 2).mean())
+    assert (layout.plots(NR) / "predicted_mos.png").stat().st_size > 0
 
 
 def test_values_that_are_not_finite_are_refused(exported: Params, layout: Layout) -> None:
