@@ -56,6 +56,18 @@ def test_clips_measured_together_score_as_each_alone(pristine: Frames, tmp_path:
     assert together[0] > together[1] > together[2]
 
 
+def test_the_first_frame_does_not_count_and_every_other_does(pristine: Frames, tmp_path: Path) -> None:
+    fine = Impairment(codec="x264", quality=1)
+    scores = []
+    for index in (0, 1, 3):
+        clip = pristine.copy()
+        clip[index] = clip[index].mean()
+        encode(clip, fine, 24, tmp_path / "clip.mp4")
+        scores += vmaf([tmp_path / "clip.mp4"], pristine, 24)
+    assert scores[0] > 96
+    assert max(scores[1:]) < 80
+
+
 def test_an_untouched_clip_scores_near_the_top(pristine: Frames, tmp_path: Path) -> None:
     assert score(pristine, Impairment(codec="x264", quality=1), tmp_path) > 96
 

@@ -18,10 +18,12 @@ from ruamel.yaml import YAML
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import sha256_file
+from vmaf_train.impair import Impairment, draw_plans
 from vmaf_train.layout import Layout
+from vmaf_train.leaves import seeded
 from vmaf_train.mos import find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
-from vmaf_train.synthetic import Rendered, render, variant_letters
+from vmaf_train.synthetic import Rendered, render, render_scene, variant_letters
 
 TINY = {
     "corpus__synthetic__scenes": 3,
@@ -60,6 +62,26 @@ def test_clips_of_a_scene_differ_in_score(tiny: tuple[Layout, list[Rendered]]) -
     _, clips = tiny
     scores = np.array([clip.mos for clip in clips]).reshape(3, 3)
     assert (scores.max(axis=1) - scores.min(axis=1) > 0.5).all()
+
+
+def test_the_clip_that_was_damaged_more_has_the_lower_label(
+    make_params: Callable[..., Params], tmp_path: Path
+) -> None:
+    def crfs(scene: str) -> list[int]:
+        plans = draw_plans(seeded(1, "plans", scene), 2)
+        encoded = [Impairment(codec="x264", quality=plan.quality, angle=plan.angle) for plan in plans]
+        return [plan.quality for plan in plans if plan in encoded]
+
+    # a scene of two clips that are encoded and nothing else, the first one far worse
+    scenes = ((scene, crfs(scene)) for scene in (f"{number:04d}" for number in range(2000)))
+    name = next(scene for scene, found in scenes if len(found) == 2 and found[0] > found[1] + 15)
+    wanted = make_params(**TINY | {"corpus__synthetic__variants": 2}).corpus.synthetic
+    (tmp_path / "synthetic_videos").mkdir()
+    worse, better = render_scene(name, seed=1, wanted=wanted, folder=tmp_path)
+    assert worse.impairment["quality"] > better.impairment["quality"] + 15
+    assert (tmp_path / worse.path).stat().st_size < (tmp_path / better.path).stat().st_size
+    assert worse.vmaf < better.vmaf - 20
+    assert worse.mos < better.mos - 1
 
 
 def test_provenance_says_rendered_and_no_human_label(tiny: tuple[Layout, list[Rendered]]) -> None:
