@@ -32,6 +32,8 @@ StartFit = Callable[..., subprocess.Popen[str]]
 SMALL = {
     "nr_metric_v2__net__width": 4, "nr_metric_v2__capped__batch_size": 4,
     "nr_metric_v2__capped__crop": 0, "nr_metric_v2__capped__steps_scale": 1.0,
+    "nr_metric_v3__net__width": 4, "nr_metric_v3__capped__batch_size": 4,
+    "nr_metric_v3__capped__steps_scale": 1.0,
     f"{NR}__net__width": 4, f"{NR}__capped__batch_size": 4,
     f"{NR}__capped__crop": 48, f"{NR}__capped__steps_scale": 1.0,
     f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
@@ -157,14 +159,23 @@ def test_ranking_inside_scenes_and_averaging_train_too(frames: Layout, make_para
     assert all(value.isfinite().all() for value in net.state_dict().values())
 
 
-def test_a_metric_starts_at_the_mean_score_of_its_training_clips(
-    frames: Layout, make_params: MakeParams
+@pytest.mark.parametrize("min_mos", [1.0, 3.0])
+def test_a_metric_starts_at_the_mean_score_of_the_clips_that_it_trains_on(
+    frames: Layout, make_params: MakeParams, min_mos: float
 ) -> None:
-    params = make_params(max_steps=1, lr=1e-9, **SMALL)
+    params = make_params(max_steps=1, lr=1e-9, **SMALL, **{f"{NR}__capped__min_mos": min_mos})
     fit(NR, params, frames)
     bias = load_checkpoint(frames.checkpoint(NR), params.model(NR)).state_dict()["head.bias"]
-    mean = FrameMOSDataset.of_split(frames, "train").mos.mean()
-    assert float(bias) == pytest.approx(float(mean), rel=1e-5)
+    scores = FrameMOSDataset.of_split(frames, "train").mos
+    assert float(bias) == pytest.approx(float(scores[scores >= min_mos].mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("model", "unused"), [(NR, "fragments"), ("nr_metric_v3", "luma")])
+def test_a_metric_trains_on_the_frames_of_its_own_sampling_alone(
+    frames: Layout, make_params: MakeParams, model: str, unused: str
+) -> None:
+    (frames.frames / f"{unused}.npy").unlink()
+    assert fit(model, make_params(max_steps=2, **SMALL), frames).steps == 2
 
 
 def test_a_loss_that_is_not_finite_names_lr_and_leaves_the_checkpoint(
