@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tiny_models import textured_nr
 from tiny_repository import make_repository
 from torch import nn
 
@@ -19,12 +20,12 @@ from vmaf_train.export import export
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.nets import build
-from vmaf_train.onnx_frames import run_onnx
+from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
 from vmaf_train.params import Params
 from vmaf_train.quantize import quantize
 
 Make = Callable[..., Params]
-FILTER = "learned_filter_v1"
+NR, FILTER = "nr_metric_v1", "learned_filter_v1"
 
 
 def trained(make_params: Make, layout: Layout, std: float, **changes: object) -> Params:
@@ -58,6 +59,41 @@ def test_the_twin_answers_nearly_as_the_float_model(make_params: Make, layout: L
     rounded = run_onnx((layout.int8(FILTER) / f"{FILTER}.int8.onnx").read_bytes(), frames)
     assert np.abs(exact - rounded).max() > 0
     assert np.abs(exact - rounded).mean() < 0.02
+
+
+@pytest.fixture
+def metric(make_params: Make, layout: Layout) -> Params:
+    """A repository whose one model is a metric with random weights."""
+    params = make_params(models=[NR])
+    make_repository(layout, params)
+    layout.onnx(NR).write_bytes(textured_nr())
+    return params
+
+
+def test_the_loss_of_a_metric_is_the_correlation_with_the_labels_that_rounding_takes(
+    metric: Params, layout: Layout
+) -> None:
+    report = quantize(NR, metric, layout)
+    rows = split_rows(layout, "test")
+    files = (layout.onnx(NR), layout.int8(NR) / f"{NR}.int8.onnx")
+    scores = [run_onnx(path.read_bytes(), packed_frames(layout, "luma", rows)) for path in files]
+    exact, rounded = (np.corrcoef(one, rows["mos"])[0, 1] for one in scores)
+    assert report["plcc_loss"] == pytest.approx(exact - rounded, abs=1e-6) != 0
+
+
+def test_ranges_come_from_training_clips_alone(metric: Params, layout: Layout) -> None:
+    array, training = layout.frames / "luma.npy", split_rows(layout, "train")["row"]
+    clean = np.load(array)
+    trained_on = np.isin(np.arange(len(clean)), training)
+
+    def quantized(darkened: np.ndarray) -> bytes:
+        np.save(array, np.where(darkened[:, None, None], clean // 4, clean))
+        quantize(NR, metric, layout)
+        return (layout.int8(NR) / f"{NR}.int8.onnx").read_bytes()
+
+    as_they_are = quantized(np.zeros(len(clean), bool))
+    assert quantized(~trained_on) == as_they_are
+    assert quantized(trained_on) != as_they_are
 
 
 def test_a_model_over_its_budget_may_not_ship(make_params: Make, layout: Layout) -> None:
