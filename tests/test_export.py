@@ -100,6 +100,20 @@ def test_a_file_that_differs_from_the_network_is_refused(trained: Params) -> Non
         compare(net.eval(), data, "filter", name="learned_filter_v1.onnx")
 
 
+class Beside(nn.Module):
+    """A metric that rates each frame beside the others of its batch, as no metric may."""
+
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        scores = frame.mean(dim=(1, 2, 3))
+        return scores - scores.mean()
+
+
+def test_a_network_that_scores_a_frame_by_its_batch_is_refused() -> None:
+    net = Beside()
+    with pytest.raises(UserError, match=r"ONNX Runtime, one by one, differs from the network .* at \(5, 224"):
+        compare(net, to_onnx(net, "nr"), "nr", name="beside.onnx")
+
+
 def test_a_failed_export_keeps_the_earlier_file(trained: Params, layout: Layout) -> None:
     export("nr_metric_v1", trained, layout)
     before = layout.onnx("nr_metric_v1").read_bytes()

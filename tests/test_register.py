@@ -20,6 +20,7 @@ from vmaf_train.quantize import quantize
 from vmaf_train.register import register
 from vmaf_train.registry import read_registry
 from vmaf_train.sidecar import read_sidecar
+from vmaf_train.sources import all_imports, sources_sha256
 
 Make = Callable[..., Params]
 
@@ -56,6 +57,14 @@ def test_a_sidecar_carries_the_metrics_and_the_split(built: tuple[Params, Layout
         assert sidecar.metrics == {name: value for name, value in metrics.items() if isinstance(value, dict)}
         assert sum(sidecar.split_counts.values()) == 30
         assert (sidecar.corpus, sidecar.label_kind) == ("synthetic", "vmaf-proxy")
+
+
+def test_provenance_covers_the_sources_that_train_and_those_that_export(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+    assert {"lit", "batches", "export"} <= set(all_imports("fit", "export"))
+    for model in params.models:
+        found = read_sidecar(layout.models / f"{model}.json").provenance["sources"]
+        assert found == sources_sha256("fit", "export") != sources_sha256("export")
 
 
 def test_the_client_meets_the_name_first(built: tuple[Params, Layout]) -> None:

@@ -39,3 +39,9 @@ def test_psnr_and_l1_of_a_constant_difference() -> None:
     result = fidelity(clean + 0.1, clean)
     assert result["l1"] == pytest.approx(0.1)
     assert result["psnr"] == pytest.approx(20.0)
+
+
+def test_psnr_is_the_mean_of_the_pictures_psnr_not_that_of_their_mean_error() -> None:
+    clean = np.full((2, 32, 32), 0.5)
+    result = fidelity(clean + np.array([0.1, 0.01])[:, None, None], clean)
+    assert result["psnr"] == pytest.approx((20 + 40) / 2)
