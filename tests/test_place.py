@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmaf_train.place import place_file, sweep_leftovers
+from vmaf_train.place import place_file
 
 
 @pytest.mark.parametrize("hard_link", [False, True])
@@ -32,10 +32,3 @@ def test_another_disk_gets_a_copy(tmp_path: Path) -> None:
         assert target.read_bytes() == b"clip"
     finally:
         target.unlink(missing_ok=True)
-
-
-def test_leftovers_of_a_killed_run_go_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("corpus", ".corpus.abc", ".corpus.old.x", ".corpusother", "x.corpus.y"):
-        (tmp_path / name).mkdir()
-    sweep_leftovers(tmp_path / "corpus")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".corpusother", "corpus", "x.corpus.y"]

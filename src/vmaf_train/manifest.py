@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
-from vmaf_train.files import sha256_file
+from vmaf_train.files import sha256_file, sweep_leftovers
 from vmaf_train.layout import Layout
 from vmaf_train.mos import find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
@@ -22,6 +21,7 @@ COLUMNS = (
     *("key", "path", "sha256", "width", "height", "fps", "frames", "duration", "codec", "pix_fmt"),
     *("mos", "scene"),
 )
+remove_leftovers = sweep_leftovers  # frames asks for it by this name
 NAMED = 10  # names shown in the error's one line; all of them go to stderr
 
 
@@ -40,7 +40,6 @@ def manifest(params: Params, layout: Layout) -> int:
 
     if not layout.corpus.is_dir():
         raise UserError(f"no corpus folder {layout.corpus}: run `vmaf-train fetch` (or `dvc repro`) first")
-    remove_leftovers(layout.manifest)
     clips = find_clips(layout.corpus)
     if not clips:
         raise UserError(f"no clips in {layout.corpus}: check corpus.name in params.yaml and fetch again")
@@ -92,12 +91,3 @@ def check_dropped(dropped: Sequence[str], allowed: int, stage: str) -> None:
         raise UserError(
             f"{stage}: {len(dropped)} left out, corpus.max_dropped allows {allowed}: {first}{rest}"
         )
-
-
-def remove_leftovers(output: Path) -> None:
-    """Remove what a run that was killed while it wrote `output` left beside it."""
-    for leftover in output.parent.glob(f".{output.name}.*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)

@@ -7,6 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
+# fetchers ask for it here
+from vmaf_train.files import sweep_leftovers as sweep_leftovers
+
 FICLONE = 0x40049409  # Linux: share the blocks of another file until one of the two is written
 
 
@@ -32,13 +35,6 @@ def place_file(source: Path, target: Path, *, hard_link: bool = False) -> str:
             pass  # another disk, or a file system without links: copy
     shutil.copyfile(source, target)
     return "copy"
-
-
-def sweep_leftovers(folder: Path) -> None:
-    """Remove the temporary folders that a killed run of `files.replacing_folder(folder)` left behind."""
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _reflink(source: Path, target: Path) -> bool:
