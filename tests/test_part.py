@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,27 @@ def test_a_second_process_is_told_to_wait(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "a.zip.part").stat().st_size == 1000
+
+
+def test_an_archive_that_another_process_finished_meanwhile_stays_whole(tmp_path: Path) -> None:
+    # the other one gives the file its name between our opening and our locking
+    code = (
+        "import os, sys; from pathlib import Path; from vmaf_train.part import open_part\n"
+        "target = Path(sys.argv[2])\n"
+        "def finish(event, arguments):\n"
+        "    if event == 'fcntl.flock' and not target.exists(): os.replace(f'{target}.part', target)\n"
+        "sys.addaudithook(finish)\n"
+        "with open_part(sys.argv[1], target) as part:\n"
+        "    print(part.size)\n"
+        "    part.handle.write(b'y')\n"
+    )
+    target = begun(tmp_path)
+    (tmp_path / "a.zip.part.json").unlink()
+    command = [sys.executable, "-c", code, URL, str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+    assert target.read_bytes() == b"x" * 1000
+    assert (tmp_path / "a.zip.part").read_bytes() == b"y"
 
 
 def test_a_disk_with_too_little_room_is_told_before_the_download(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import write_json
+from vmaf_train.files import is_at, write_json
 
 
 @dataclass
@@ -105,15 +105,20 @@ def open_part(url: str, target: Path) -> Iterator[Part]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target.with_name(f"{target.name}.part"), "ab") as handle:
-            part = Part(url, target, handle)
-            _lock(part)
-            part.recall()
-            try:
-                yield part
-            finally:
-                if not part.size:
-                    part.discard()
+        while True:
+            with open(target.with_name(f"{target.name}.part"), "ab") as handle:
+                part = Part(url, target, handle)
+                _lock(part)
+                # another process may have finished it before it was locked: then `handle` is its archive
+                if not is_at(handle.fileno(), part.data):
+                    continue
+                part.recall()
+                try:
+                    yield part
+                finally:
+                    if not part.size:
+                        part.discard()
+                return
     except OSError as error:
         raise UserError(
             f"cannot write {target}: {error.strerror or error}; free some space, fix the permissions or set "
