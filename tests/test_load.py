@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,24 @@ def test_batch_and_single_frames_score_the_same(folder: Path) -> None:
     loaded = load_model(ID)
     alone = np.concatenate([loaded.run(frame[None]) for frame in FRAMES])
     np.testing.assert_allclose(loaded.run(FRAMES), alone, atol=1e-6)
+
+
+def test_copies_in_turn_are_made_once_and_of_too_many_the_one_unused_longest_goes(folder: Path) -> None:
+    loaded, made = load_model(ID), []
+
+    def session(key: int) -> Any:
+        made.append(loaded.edited(key, lambda graph: None, 1))
+        return made[-1]
+
+    # clips of as many sizes are scored side by side as there are cores
+    assert 2 * (os.cpu_count() or 1) <= load.KEPT
+    for key in 3 * list(range(load.KEPT)):
+        session(key)
+    assert len({id(one) for one in made}) == load.KEPT
+    for key in range(load.KEPT, 2 * load.KEPT):
+        assert session(0) is made[0]
+        session(key)
+    assert session(2) is not made[2]
 
 
 def test_a_file_exchanged_after_the_check_does_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
 
-KEPT = 8  # sessions over edited copies, for each model
+# sessions over edited copies, for each model; clips of as many sizes as cores are scored side by side
+KEPT = max(8, 2 * (os.cpu_count() or 1))
 _EDITING = threading.Lock()
 
 DIRECTORY_VARIABLE = "VMAF_TINY_MODEL_DIR"
@@ -124,7 +125,7 @@ class LoadedModel:
         return codes_given
 
     def edited(self, key: Hashable, edit: Callable[[ModelProto], None], threads: int) -> Any:
-        """A session over a copy of the checked graph that `edit` changed; the last few are kept by `key`.
+        """A session over a copy of the checked graph that `edit` changed; those used last are kept by `key`.
 
         Raises:
             UserError: ONNX Runtime refuses the copy.
@@ -132,15 +133,18 @@ class LoadedModel:
         import onnx
 
         with _EDITING:
-            if key not in self._edited:
+            session = self._edited.pop(key, None)
+            if session is None:
                 graph = onnx.load_model_from_string(self.data)
                 edit(graph)
                 while len(self._edited) >= KEPT:
                     del self._edited[next(iter(self._edited))]
                 quantized = "QuantizeLinear" in self.facts.operators
                 data, name = graph.SerializeToString(), str(self.path)
-                self._edited[key] = make_session(data, name=name, threads=threads, quantized=quantized)
-            return self._edited[key]
+                session = make_session(data, name=name, threads=threads, quantized=quantized)
+            # at the end, where the one used last stands
+            self._edited[key] = session
+            return session
 
     @functools.cached_property
     def _edited(self) -> dict[Hashable, Any]:
