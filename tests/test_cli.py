@@ -150,6 +150,7 @@ def test_a_stage_without_its_input_names_the_command_before_it(
         ("torch", "train", ("fit", "nr_metric_v1")),
         ("ruamel", "train", ("fetch",)),
         ("model_signing", "sign", ("verify", "--signatures", "--key", "pub.pem")),
+        ("OpenSSL", "sign", ("sign", "--key", "key.pem")),
     ],
 )
 def test_a_command_of_an_extra_that_is_not_installed_names_it(

@@ -27,7 +27,7 @@ PIPELINE = "Pipeline stages (run by `dvc repro`)"
 TRUST = "Check and sign the models"
 INTERRUPTED = 130  # the shell's status for Ctrl-C
 SOURCE = "git+https://github.com/vmaf-train/vmaf-train"
-SIGNING = {"model_signing", "sigstore"}  # what the extra [sign] brings; the others are of [train]
+SIGNING = {"model_signing", "sigstore", "OpenSSL"}  # what the extra [sign] brings; the others are of [train]
 STOPPED = "interrupted; outputs of this command were not changed"
 
 app = typer.Typer(
