@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +22,20 @@ from vmaf_train.sources import all_imports
 ROOT = Path(__file__).resolve().parents[1]
 DVC: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text("utf-8"))
 STAGES: dict[str, Any] = DVC["stages"]
-MODELS = list(read_params(ROOT / "params.yaml").models)
+PARAMS = read_params(ROOT / "params.yaml")
+MODELS = list(PARAMS.models)
 
 
 def sources(stage: str) -> set[str]:
     return {Path(dep).stem for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
+
+
+def filled_in(text: str) -> str:
+    """`${a.b}` replaced by the value of params.yaml, as DVC does it; `${item.x}` stays."""
+    for key in re.findall(r"\$\{(.*?)\}", text):
+        if not key.startswith("item."):
+            text = text.replace(f"${{{key}}}", str(operator.attrgetter(key)(PARAMS)))
+    return text
 
 
 def paths(entries: list[Any]) -> list[str]:
@@ -54,9 +69,54 @@ def test_what_a_stage_reads_is_in_git_or_made_by_a_stage(stage: str) -> None:
         for path in paths(other.get(kind, []))
     }
     made |= {path.replace("${item.model}", model) for path in made for model in MODELS}
-    for dep in STAGES[stage]["deps"]:
+    for dep in map(filled_in, STAGES[stage]["deps"]):
         inside = any(dep == path or dep.startswith(f"{path}/") for path in made)
-        assert inside or (ROOT / dep).is_file(), dep
+        # git keeps the user's folders by the page in each
+        assert inside or (ROOT / dep).is_file() or (ROOT / dep / "README.md").is_file(), dep
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    names = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": ""}
+    done = subprocess.run(
+        ["dvc", *arguments], cwd=folder, env=os.environ | names, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_dvc_sees_a_changed_score_clip_or_picture_of_the_users_folders_but_no_change_of_their_pages(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore", "data/clips/README.md", "data/photos/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    dvc(tmp_path, "init", "--no-scm", "-q")
+    params, clips = tmp_path / "params.yaml", tmp_path / "data" / "clips"
+    params.write_text(params.read_text().replace("name: synthetic", "name: folder"))
+    (clips / "a.mp4").write_bytes(b"a")
+    (clips / "mos.csv").write_text("key,mos\na,3\n")
+    dvc(tmp_path, "repro", "-s", "fetch")
+    for path, text, said in (
+        (clips / "README.md", "another page", "up to date"),
+        (clips / "mos.csv", "key,mos\na,4\n", "data/clips"),
+        (clips / "a.mp4", "another a", "data/clips"),
+        (tmp_path / "data" / "photos" / "b.png", "a picture", "data/photos"),
+    ):
+        before = path.read_bytes() if path.exists() else None
+        path.write_text(text)
+        assert said in dvc(tmp_path, "status", "fetch")
+        path.unlink() if before is None else path.write_bytes(before)
+    assert "up to date" in dvc(tmp_path, "status", "fetch")
+
+
+def test_git_ignores_what_a_user_puts_beside_the_pages() -> None:
+    for name, ignored in (("mos.csv", True), ("deep/a.mp4", True), ("README.md", False)):
+        for folder in ("clips", "photos"):
+            done = subprocess.run(
+                ["git", "check-ignore", "-q", f"data/{folder}/{name}"], cwd=ROOT, check=False
+            )
+            assert (done.returncode == 0) == ignored, name
 
 
 def test_nothing_under_data_is_kept_in_git() -> None:

@@ -58,18 +58,41 @@ def test_a_second_fetch_replaces_the_corpus_and_leaves_nothing_beside_it(
     assert [path.name for path in layout.corpus.parent.iterdir()] == ["corpus"]
 
 
+def test_the_default_folder_takes_clips_and_scores_as_they_are_put_there(
+    own: Path, make_params: Make, layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "ratings.csv").rename(own / "mos.csv")
+    layout.corpus.parent.mkdir()
+    own.rename(layout.root / "data" / "clips")
+    fetch_folder(make_params(corpus__name="folder"), layout)
+    assert len(find_clips(layout.corpus)) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_scores_outside_the_folder_are_taken_with_a_word_on_what_dvc_does_not_see(
+    own: Path, make_params: Make, layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = (own / "ratings.csv").rename(own.parent / "ratings.csv")
+    assert len(fetch_folder(asked(make_params, own, scores), layout).rows) == 3
+    assert "DVC does not see it change: after an edit run `dvc repro -f -s fetch`" in capsys.readouterr().err
+
+
 def test_what_is_wrong_with_the_folder_is_named(own: Path, make_params: Make, layout: Layout) -> None:
+    layout.corpus.mkdir(parents=True)
+    (own / "empty").mkdir()
     strangers = own / "strangers.csv"
     strangers.write_text("key,mos\nx,3\n")
     for clips, scores, message in (
-        ("", own / "ratings.csv", "corpus.folder.path is not set"),
-        (own, "", "corpus.folder.scores is not set"),
-        (own / "none", own / "ratings.csv", "none', which does not exist"),
-        (own / "3.mkv", own / "ratings.csv", "not a folder"),
+        ("", own / "ratings.csv", "corpus.folder.path is empty"),
+        (own, "", "corpus.folder.scores is empty"),
+        (own, own / "none.csv", "corpus.folder.scores is .*none.csv', which does not exist"),
+        (own / "none", own / "ratings.csv", "corpus.folder.path is .*none', which does not exist"),
+        (own / "3.mkv", own / "ratings.csv", "which is no folder"),
+        (own / "empty", own / "ratings.csv", "no clip in .*empty .*put your clips and their scores there"),
         (own, strangers, "none of the 3 clips"),
-        (layout.corpus, own / "ratings.csv", "which this stage replaces"),
+        (layout.corpus, own / "ratings.csv", "which fetch replaces"),
+        (layout.root, own / "ratings.csv", "fetch would take its own output in"),
     ):
-        layout.corpus.mkdir(parents=True, exist_ok=True)
         with pytest.raises(UserError, match=message):
             fetch_folder(asked(make_params, clips, scores), layout)
     assert not list(layout.corpus.iterdir())

@@ -6,6 +6,7 @@ from PIL import Image
 
 from vmaf_train.errors import UserError
 from vmaf_train.impair import Impairment, encode
+from vmaf_train.layout import Layout
 from vmaf_train.photos import find_photos, photo_clip
 from vmaf_train.scenes import render_clip
 
@@ -16,22 +17,38 @@ def save(path: Path, width: int, height: int, level: int = 128) -> Path:
     return path
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"photos is '.*nowhere', which is no folder; .*params\.yaml"):
-        find_photos(tmp_path / "nowhere")
+def test_a_missing_folder_is_named(layout: Layout) -> None:
+    with pytest.raises(UserError, match=r"photos is 'nowhere', which does not exist; .*params\.yaml"):
+        find_photos("nowhere", layout)
 
 
-def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(UserError, match="no photograph or clip in"):
-        find_photos(tmp_path)
+def test_a_folder_without_pictures_is_named(layout: Layout) -> None:
+    (layout.root / "mine").mkdir()
+    (layout.root / "mine" / "notes.txt").write_text("none")
+    with pytest.raises(UserError, match=r"no photograph or clip in .*mine .*back to data/photos"):
+        find_photos("mine", layout)
 
 
-def test_photos_are_found_at_any_depth_in_order(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    save(tmp_path / "b" / "1.JPG", 64, 64)
-    save(tmp_path / "a.png", 64, 64)
-    assert [path.name for path in find_photos(tmp_path)] == ["a.png", "1.JPG"]
+def test_the_default_folder_may_be_missing_or_without_pictures(layout: Layout) -> None:
+    assert find_photos("data/photos", layout) == []
+    layout.photos.mkdir(parents=True)
+    (layout.photos / "README.md").write_text("Put pictures here.")
+    assert find_photos("data/photos", layout) == []
+
+
+def test_photos_are_found_at_any_depth_in_order(layout: Layout) -> None:
+    (layout.photos / "b").mkdir(parents=True)
+    save(layout.photos / "b" / "1.JPG", 64, 64)
+    save(layout.photos / "a.png", 64, 64)
+    for value in ("data/photos", str(layout.photos)):
+        assert [path.name for path in find_photos(value, layout)] == ["a.png", "1.JPG"]
+
+
+@pytest.mark.parametrize("value", ["data/corpus", "data", "."])
+def test_the_corpus_that_is_about_to_be_replaced_gives_no_photos(layout: Layout, value: str) -> None:
+    layout.corpus.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"corpus\.synthetic\.photos is .*data/corpus, "):
+        find_photos(value, layout)
 
 
 def test_a_photo_becomes_a_clip_in_limited_range(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_missing_photo_folder_leaves_the_earlier_corpus(
 ) -> None:
     layout.corpus.mkdir(parents=True)
     (layout.corpus / "kept").write_text("kept")
-    with pytest.raises(UserError, match="which is no folder"):
+    with pytest.raises(UserError, match="photos is 'nowhere', which does not exist"):
         render(make_params(**TINY, corpus__synthetic__photos="nowhere"), layout)
     assert (layout.corpus / "kept").read_text() == "kept"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path, PurePosixPath
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing_folder, sha256_file, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.mos import Joined, find_clips, join, read_scores
+from vmaf_train.own import own_folder, own_path
 from vmaf_train.params import Params
 from vmaf_train.place import place_file, sweep_leftovers
 
@@ -21,18 +23,23 @@ def fetch_folder(params: Params, layout: Layout) -> Joined:
     that editing one's own clips later does not change the corpus behind DVC's back.
 
     Raises:
-        UserError: a path is not set or not there, the folder holds no clip or the CSV is not valid, or no
-            clip has a score.
+        UserError: a path is not there, the folder holds no clip or lies around `layout.corpus` or in it,
+            the CSV is not valid, or no clip has a score.
     """
-    clips_folder = _existing(params.corpus.folder.path, "path", layout)
-    table = _existing(params.corpus.folder.scores, "scores", layout)
-    if not clips_folder.is_dir():
-        raise UserError(f"corpus.folder.path is {str(clips_folder)!r}, not a folder; give a folder of clips")
-    if clips_folder.resolve().is_relative_to(layout.corpus.resolve()):
-        raise UserError(
-            f"corpus.folder.path lies in {layout.corpus}, which this stage replaces; move it away"
-        )
+    wanted = params.corpus.folder
+    clips_folder = own_folder("corpus.folder.path", wanted.path, layout)
     clips = find_clips(clips_folder)
+    if not clips:
+        raise UserError(
+            f"no clip in {clips_folder} (corpus.folder.path); put your clips and their scores there"
+        )
+    table = own_path("corpus.folder.scores", wanted.scores, layout)
+    if not table.resolve().is_relative_to(clips_folder.resolve()):
+        print(
+            f"fetch: {table} lies outside {clips_folder}, so DVC does not see it change: after an edit run "
+            "`dvc repro -f -s fetch`",
+            file=sys.stderr,
+        )
     scores = read_scores(table)
     joined = join(clips, scores)
     if not joined.rows:
@@ -51,15 +58,6 @@ def fetch_folder(params: Params, layout: Layout) -> Joined:
         f"in {layout.corpus}"
     )
     return joined
-
-
-def _existing(value: str, key: str, layout: Layout) -> Path:
-    if not value:
-        raise UserError(f"corpus.folder.{key} is not set in params.yaml; give a path")
-    path = layout.root / Path(value).expanduser()
-    if not path.exists():
-        raise UserError(f"corpus.folder.{key} is {value!r}, which does not exist; correct it in params.yaml")
-    return path
 
 
 def _provenance(clips: list[PurePosixPath], table: Path) -> dict[str, object]:

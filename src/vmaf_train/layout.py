@@ -28,6 +28,11 @@ class Layout:
         return self.corpus / "provenance.json"
 
     @property
+    def photos(self) -> Path:
+        """The user's own pictures, by default; may be empty."""
+        return self.root / "data" / "photos"
+
+    @property
     def manifest(self) -> Path:
         """One row a clip: key, path, SHA-256, probe results, MOS, scene."""
         return self.root / "data" / "manifest.parquet"

@@ -10,30 +10,33 @@ from PIL import Image, ImageOps
 from vmaf_train.camera import HIGH, LOW, MARGIN, Frames, camera
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
+from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
+from vmaf_train.own import own_folder
 from vmaf_train.scenes import FINE
 
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m")
 
 
-def find_photos(folder: Path) -> list[Path]:
-    """Photographs and clips at any depth below `folder`, sorted by path.
+def find_photos(value: str, layout: Layout) -> list[Path]:
+    """Photographs and clips at any depth below the folder that `corpus.synthetic.photos` names, sorted.
+
+    The default folder, `data/photos`, may be empty or missing: all scenes are rendered then.
 
     Raises:
-        UserError: the folder is missing or holds none.
+        UserError: another folder is missing or holds none, or the folder lies around the corpus or in it.
     """
-    if not folder.is_dir():
-        raise UserError(
-            f"corpus.synthetic.photos is {str(folder)!r}, which is no folder; correct it in params.yaml or "
-            'set it to "" for rendered scenes only'
-        )
+    optional = bool(value) and layout.root / value == layout.photos
+    if optional and not layout.photos.exists():
+        return []
+    folder = own_folder("corpus.synthetic.photos", value, layout)
     kinds = PHOTO_SUFFIXES + CLIP_SUFFIXES
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in kinds and path.is_file())
-    if not found:
+    if not found and not optional:
         raise UserError(
-            f"no photograph or clip in {folder} (looked for {', '.join(kinds)}); add some or set "
-            'corpus.synthetic.photos to ""'
+            f"no photograph or clip in {folder} (looked for {', '.join(kinds)}); add some, or set "
+            "corpus.synthetic.photos back to data/photos"
         )
     return found
 

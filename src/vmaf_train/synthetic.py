@@ -68,7 +68,7 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
     """Render the corpus into data/corpus, whole or not at all.
 
     Raises:
-        UserError: the photo folder is missing or holds no picture, the disk is full, a worker died.
+        UserError: a photo folder is missing or holds no picture, the disk is full, a worker died.
     """
     wanted = params.corpus.synthetic
     ffmpeg_exe()  # a missing binary is told before anything is rendered
@@ -77,7 +77,7 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
             f"corpus.synthetic is {wanted.width}x{wanted.height}, but video needs even sides; change width "
             "or height in params.yaml"
         )
-    photos = find_photos(Path(wanted.photos).resolve()) if wanted.photos else []
+    photos = [path.absolute() for path in find_photos(wanted.photos, layout)]
     names = [f"{index:04d}" for index in range(wanted.scenes)]
     sweep_leftovers(layout.corpus)
     with replacing_folder(layout.corpus) as folder:
