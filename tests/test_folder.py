@@ -11,6 +11,7 @@ import pytest
 from vmaf_train.errors import UserError
 from vmaf_train.folder import fetch_folder
 from vmaf_train.layout import Layout
+from vmaf_train.manifest import manifest
 from vmaf_train.mos import find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
 
@@ -75,6 +76,19 @@ def test_scores_outside_the_folder_are_taken_with_a_word_on_what_dvc_does_not_se
     scores = (own / "ratings.csv").rename(own.parent / "ratings.csv")
     assert len(fetch_folder(asked(make_params, own, scores), layout).rows) == 3
     assert "DVC does not see it change: after an edit run `dvc repro -f -s fetch`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["key", "file_name", "flickr_id"])
+def test_a_score_of_another_clip_with_the_same_digits_is_never_taken(
+    own: Path, make_params: Make, layout: Layout, column: str
+) -> None:
+    (own / "3.mkv").rename(own / "12_party.mkv")
+    name = "12" if column == "flickr_id" else "12_concert.mp4"
+    (own / "ratings.csv").write_text(f"{column},mos\n1,3\n2,2\n{name},1.5\n")
+    joined = fetch_folder(asked(make_params, own, own / "ratings.csv"), layout)
+    assert [(row.key, row.mos) for row in joined.rows] == [("day_1", 3.0), ("day_2", 2.0)]
+    with pytest.raises(UserError, match=rf"12_party\.mkv: clip without score; {name}: score without clip"):
+        manifest(make_params(), layout)
 
 
 def test_what_is_wrong_with_the_folder_is_named(own: Path, make_params: Make, layout: Layout) -> None:

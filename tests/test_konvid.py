@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ffmpeg
@@ -24,9 +25,20 @@ from ruamel.yaml import YAML
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.files import sha256_bytes, sha256_file
-from vmaf_train.konvid import CITATION, clip_folder, data_root, fetch_konvid, find_table
+from vmaf_train.konvid import (
+    CITATION,
+    VIDEOS,
+    clip_folder,
+    data_root,
+    fetch_konvid,
+    find_table,
+    named_by_key,
+)
 from vmaf_train.layout import Layout
+from vmaf_train.manifest import manifest
+from vmaf_train.mos import Score, find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
+from vmaf_train.split import split_of
 
 Make = Callable[..., Params]
 IDS = ("3339962845", "10053703034", "2999049224", "12893008605")
@@ -120,7 +132,7 @@ def test_both_archives_come_from_the_server_and_a_second_clone_downloads_nothing
     assert (len(joined.rows), joined.clips_without_score, joined.scores_without_clip) == (4, [], [])
     assert tree(first.corpus) == tree(second.corpus)
     clips = [f"KoNViD_1k_videos/{name}.mp4" for name in IDS]
-    assert sorted(tree(first.corpus)) == sorted(["KoNViD_1k_mos.csv", *clips, "provenance.json"])
+    assert sorted(tree(first.corpus)) == sorted([*clips, "provenance.json", "scores.csv"])
     printed = capsys.readouterr().out
     provenance = json.loads(first.provenance.read_text())
     for half in ("videos", "metadata"):
@@ -129,7 +141,8 @@ def test_both_archives_come_from_the_server_and_a_second_clone_downloads_nothing
         assert provenance["sources"][half]["sha256"] == sha256
     assert provenance["corpus"] == "konvid-1k"
     assert provenance["label_kind"] == "human-mos"
-    assert provenance["scores"] == "KoNViD_1k_mos.csv"
+    assert provenance["scores"] == "scores.csv"
+    assert provenance["sources"]["metadata"]["table"] == "KoNViD_1k_mos.csv"
     assert provenance["citation"] == CITATION
     assert str(tmp_path) not in first.provenance.read_text()
 
@@ -188,9 +201,63 @@ def test_every_shape_of_release_gives_the_same_scenes_and_scores(
         root,
         {"/KoNViD_1k_videos.zip": zipped(videos), "/KoNViD_1k_metadata.zip": zipped({name: text.encode()})},
     )
-    joined = fetch_konvid(make_params(**changes("http://localhost:1")), Layout(tmp_path / "clone"))
+    layout = Layout(tmp_path / "clone")
+    joined = fetch_konvid(make_params(**changes("http://localhost:1")), layout)
     scores = {row.scene: row.mos for row in joined.rows}
     assert scores == {f"KoNViD_1k_videos_{digits}": 2 + index / 4 for index, digits in enumerate(IDS)}
+    assert join(find_clips(layout.corpus), read_scores(find_score_table(layout.corpus))) == joined
+
+
+FULL = "_original_centercrop_960x540_8s"
+
+
+@pytest.mark.parametrize("clip_suffix", ["", FULL])
+@pytest.mark.parametrize(
+    ("column", "suffix"), [("flickr_id", ""), ("file_name", ".mp4"), ("file_name", f"{FULL}.mp4")]
+)
+def test_the_split_is_one_and_the_same_for_every_form_of_file_name(
+    tmp_path: Path, root: Path, make_params: Make, column: str, suffix: str, clip_suffix: str
+) -> None:
+    ids = [str(2_000_000_000 + 7_654_321 * number) for number in range(1200)]
+    rows = "".join(f"{digits}{suffix},{1 + number % 5}\n" for number, digits in enumerate(ids))
+    files = {f"/KoNViD_1k_videos/{digits}{clip_suffix}.mp4": b"clip" for digits in ids}
+    (root / VIDEOS).mkdir(parents=True)
+    put(root, files | {"/KoNViD_1k_mos.csv": f"{column},mos\n{rows}".encode()})
+    params = make_params(**changes("http://localhost:1"))
+    joined = fetch_konvid(params, Layout(tmp_path / "clone"))
+    assert (len(joined.rows), joined.clips_without_score, joined.scores_without_clip) == (1200, [], [])
+    # counted with hashlib alone over the keys KoNViD_1k_videos_<id>
+    counts = {"train": 947, "val": 114, "test": 139}
+    assert Counter(split_of(row.scene, params.split) for row in joined.rows) == counts
+
+
+def test_orphans_of_both_sides_keep_their_names(
+    tmp_path: Path, root: Path, clip: bytes, make_params: Make
+) -> None:
+    names = ("11.mp4", f"12{FULL}.mp4", "110.mp4")
+    put(root, {f"/{name}": clip for name in names})
+    put(root, {"/KoNViD_1k_mos.csv": f"file_name,mos\n11{FULL}.mp4,2\n13{FULL}.mp4,3\nx.mp4,4\n".encode()})
+    layout = Layout(tmp_path / "clone")
+    joined = fetch_konvid(make_params(**changes("http://localhost:1")), layout)
+    assert [row.key for row in joined.rows] == [f"{VIDEOS}_11"]
+    assert joined.clips_without_score == [f"{VIDEOS}/110.mp4", f"{VIDEOS}/12{FULL}.mp4"]
+    assert joined.scores_without_clip == [f"13{FULL}.mp4", "x.mp4"]
+    with pytest.raises(
+        UserError, match=rf"4 left out.*/110\.mp4: .*/12{FULL}\.mp4: .*13{FULL}.*x\.mp4: score"
+    ):
+        manifest(make_params(), layout)
+
+
+@pytest.mark.parametrize(
+    ("clips", "scores", "message"),
+    [
+        (["7_x.mp4", "7.mp4"], ["7"], r"clips 7_x\.mp4 and 7\.mp4 have one flickr id, 7;"),
+        (["7.mp4"], ["7.mp4", "7_x.mp4"], r"scores '7\.mp4' and '7_x\.mp4' have one flickr id, 7;"),
+    ],
+)
+def test_one_flickr_id_twice_is_refused(clips: list[str], scores: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        named_by_key(map(PurePosixPath, clips), [Score(name, 3.0) for name in scores])
 
 
 def test_the_sha256_of_the_parameters_is_compared(

@@ -6,22 +6,35 @@ Hosu et al., "The Konstanz natural video database (KoNViD-1k)", QoMEX 2017.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import replacing_folder, sha256_file, write_json
+from vmaf_train.files import replacing_folder, sha256_file, write_json, write_text
 from vmaf_train.layout import Layout
-from vmaf_train.mos import LEADING_DIGITS, Joined, find_clips, find_known_table, join, read_scores
+from vmaf_train.mos import (
+    Joined,
+    Score,
+    clip_key,
+    find_clips,
+    find_known_table,
+    join,
+    read_scores,
+    score_table,
+)
 from vmaf_train.params import Params
 from vmaf_train.place import place_file, sweep_leftovers
 from vmaf_train.unpack import unpack
 
 VIDEOS = "KoNViD_1k_videos"
 METADATA = "KoNViD_1k_metadata"
+SCORES = "scores.csv"
+FLICKR_ID = re.compile(r"[0-9]+")  # what every name of a clip starts with
 DATES_SWITCH = "corpus.konvid_1k.allow_expired_certificate"
 CITATION = (
     "V. Hosu, F. Hahn, M. Jenadeleh, H. Lin, H. Men, T. Szirányi, S. Li, D. Saupe: "
@@ -45,7 +58,7 @@ def data_root() -> Path:
 
 
 def fetch_konvid(params: Params, layout: Layout, **limits: Any) -> Joined:
-    """Put KoNViD-1k into `layout.corpus`: clips in `KoNViD_1k_videos`, one score table, provenance.
+    """Put KoNViD-1k into `layout.corpus`: clips in `KoNViD_1k_videos`, one score table by key, provenance.
 
     A half that already lies in `data_root()`, as the zip or unpacked, is used as it is; the other is
     downloaded to there, so that a second clone does not download again.
@@ -69,7 +82,8 @@ def fetch_konvid(params: Params, layout: Layout, **limits: Any) -> Joined:
     with replacing_folder(layout.corpus) as corpus:
         scratch = corpus / ".unpacked"
         table = find_table(_unpacked(metadata, scratch, section.max_unpacked_bytes))
-        shutil.copyfile(table, corpus / table.name)
+        scores = read_scores(table)
+        sources["metadata"]["table"] = table.name
         folder = clip_folder(_unpacked(videos, scratch, section.max_unpacked_bytes))
         for clip in find_clips(folder):
             if len(clip.parts) == 1:
@@ -77,17 +91,55 @@ def fetch_konvid(params: Params, layout: Layout, **limits: Any) -> Joined:
                 # nobody edits the clips of a published data set, so a hard link is safe where reflinks fail
                 place_file(folder / clip, target, hard_link=True)
         shutil.rmtree(scratch, ignore_errors=True)
-        joined = join(find_clips(corpus), read_scores(corpus / table.name))
+        clips = find_clips(corpus)
+        by_key = named_by_key(clips, scores)
+        joined = join(clips, by_key)
         if not joined.rows:
             raise UserError(
                 f"no clip of {videos.path} has a score in {table.name} of {metadata.path}; check both"
             )
-        write_json(corpus / layout.provenance.name, _provenance(table.name, sources))
+        write_text(corpus / SCORES, score_table(by_key))
+        write_json(corpus / layout.provenance.name, _provenance(sources))
     print(
         f"fetch: {len(joined.rows)} clips with a score, {len(joined.clips_without_score)} clips without, "
         f"{len(joined.scores_without_clip)} scores without a clip, in {layout.corpus}"
     )
     return joined
+
+
+def named_by_key(clips: Iterable[PurePosixPath], scores: Iterable[Score]) -> list[Score]:
+    """Scores by the key of the clip with the same flickr id, with the scene `KoNViD_1k_videos_<id>`.
+
+    Releases differ in what follows the id in file names, in tables and among clips: the scene leaves it
+    out, so all of them split alike. A score without a clip keeps its name.
+
+    Raises:
+        UserError: two clips or two scores have one flickr id.
+    """
+    of_id: dict[str, PurePosixPath] = {}
+    for clip in clips:
+        if digits := FLICKR_ID.match(clip.name):
+            other = of_id.setdefault(digits[0], clip)
+            if other != clip:
+                raise UserError(
+                    f"clips {other} and {clip} have one flickr id, {digits[0]}; remove one of them"
+                )
+    seen: dict[str, str] = {}
+    named: list[Score] = []
+    for score in scores:
+        digits = FLICKR_ID.match(PurePosixPath(score.key).name)
+        if not digits:
+            named.append(score)
+            continue
+        first = seen.setdefault(digits[0], score.key)
+        if first != score.key:
+            raise UserError(
+                f"scores {first!r} and {score.key!r} have one flickr id, {digits[0]}; remove one of them"
+            )
+        found = of_id.get(digits[0])
+        key = clip_key(found) if found else score.key
+        named.append(replace(score, key=key, scene=f"{VIDEOS}_{digits[0]}"))
+    return named
 
 
 def clip_folder(folder: Path) -> Path:
@@ -96,7 +148,7 @@ def clip_folder(folder: Path) -> Path:
     Raises:
         UserError: there is none, or more than one.
     """
-    clips = [clip for clip in find_clips(folder) if LEADING_DIGITS.match(clip.name)]
+    clips = [clip for clip in find_clips(folder) if FLICKR_ID.match(clip.name)]
     parents = sorted({folder / clip.parent for clip in clips})
     if len(parents) != 1:
         found = f"clips in {parents[0]} and in {parents[1]}" if parents else "no clip named by digits"
@@ -178,13 +230,13 @@ def _record(source: Source, expected: str, key: str) -> dict[str, Any]:
     return record | {"sha256": found, "bytes": source.path.stat().st_size}
 
 
-def _provenance(table: str, sources: dict[str, Any]) -> dict[str, Any]:
+def _provenance(sources: dict[str, Any]) -> dict[str, Any]:
     return {
         "corpus": "konvid-1k",
         "label_kind": "human-mos",
         "description": "clips of 8 s from Flickr, rated by people (mean opinion score, 1..5)",
         "citation": CITATION,
         "licence": LICENCE,
-        "scores": table,
+        "scores": SCORES,
         "sources": sources,
     }

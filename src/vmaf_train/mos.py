@@ -1,7 +1,7 @@
 """Score tables: find the CSV of a corpus, read it strictly, join its scores with the clips.
 
-Every released shape of KoNViD-1k's tables is understood, and the table `key,mos[,scene]` of the
-synthetic corpus and of a user's own folder.
+Every released shape of KoNViD-1k's tables is understood, and the table `key,mos[,scene]` that a corpus and
+a user's own folder hold.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Literal
 
 from vmaf_train.errors import UserError
 
-By = Literal["key", "flickr_id", "file_name"]
 LOWEST, HIGHEST = 1.0, 5.0
 CLIP_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
@@ -26,7 +24,6 @@ CLIP_SUFFIXES = (
 # a table's columns, without regard to case; the first that a table has names its clips
 NAME_COLUMNS = ("key", "flickr_id", "file_name", "filename", "video_name")
 TABLE_NAMES = ("scores.csv", "KoNViD_1k_mos.csv", "KoNViD_1k_attributes.csv")
-LEADING_DIGITS = re.compile(r"[0-9]+")
 # tables that went through a spreadsheet or pandas hold ids as `3339962845.0`
 WHOLE_NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -36,14 +33,13 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 class Score:
     """One row of a score table.
 
-    `by` says what `key` holds: a clip's key, the flickr id that its file name starts with, or its file
-    name; `mos` lies in 1..5; `scene` is empty where the table has no such column.
+    `key` names a clip by its key, path, file name or flickr id, as the table does; `mos` lies in 1..5;
+    `scene` is empty where the table has no such column.
     """
 
     key: str
     mos: float
     scene: str = ""
-    by: By = "key"
 
 
 @dataclass(frozen=True)
@@ -133,24 +129,24 @@ def read_scores(path: Path) -> list[Score]:
     _, header = next(rows, (1, [""]))
     columns = _columns(header, path)
     scores: list[Score] = []
-    first_line: dict[tuple[str, str], int] = {}
+    first_line: dict[str, int] = {}
     for line, values in rows:
         where = f"{path}, line {line}"
         if len(values) != len(header):
             raise UserError(
                 f"{where}: {len(values)} columns where the first line has {len(header)}; correct the line"
             )
-        key, by = _name(values[columns["name"]].strip(), header[columns["name"]], where)
+        key = _name(values[columns["name"]].strip(), header[columns["name"]], where)
         mos = _mos(values[columns["mos"]].strip(), delimiter, where)
         scene = values[columns["scene"]].strip() if "scene" in columns else ""
         if "scene" in columns and not scene:
             raise UserError(f"{where}: scene of {key!r} is empty; fill it in or remove the column")
-        if (by, key) in first_line:
+        if key in first_line:
             raise UserError(
-                f"{where}: {key!r} already has a score in line {first_line[by, key]}; remove one of them"
+                f"{where}: {key!r} already has a score in line {first_line[key]}; remove one of them"
             )
-        first_line[by, key] = line
-        scores.append(Score(key, mos, scene, by))
+        first_line[key] = line
+        scores.append(Score(key, mos, scene))
     if not scores:
         raise UserError(f"{path} holds no scores below its first line; add rows or give another file")
     return scores
@@ -159,10 +155,9 @@ def read_scores(path: Path) -> list[Score]:
 def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
     """Join clips (paths relative to the corpus) with scores.
 
-    A score by key belongs to the clip with that key, path or file name, with or without suffix; one by
-    flickr id to the clip whose file name starts with exactly these digits; one by file name to the clip
-    of that name, else to the clip with the same flickr id (releases differ in what follows the digits,
-    so the scene of a clip joined by flickr id is its key up to there: all releases split alike).
+    A score belongs to the clip that has its name as key, path or file name, with or without suffix, and to
+    no other: a name that only starts alike may be another clip's. The scene of a clip is the score's, else
+    its key.
 
     Raises:
         UserError: two clips have one key or one score, or two scores one clip.
@@ -170,7 +165,6 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
     paths = sorted(PurePosixPath(clip.as_posix()) for clip in clips)
     by_key: dict[str, PurePosixPath] = {}
     by_name: dict[str, list[PurePosixPath]] = {}
-    by_flickr_id: dict[str, list[PurePosixPath]] = {}
     for path in paths:
         key = clip_key(path)
         if key in by_key:
@@ -178,18 +172,10 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
         by_key[key] = path
         for name in {str(path), str(path.with_suffix("")), path.name, path.stem}:
             by_name.setdefault(name, []).append(path)
-        if digits := LEADING_DIGITS.match(path.name):
-            by_flickr_id.setdefault(digits[0], []).append(path)
     taken: dict[PurePosixPath, Score] = {}
-    scenes: dict[PurePosixPath, str] = {}
     orphans: list[str] = []
     for score in scores:
-        matches: list[PurePosixPath] = []
-        if score.by != "flickr_id":
-            matches = [by_key[score.key]] if score.key in by_key else by_name.get(score.key, [])
-        if score.by != "key" and not matches and (digits := LEADING_DIGITS.match(score.key)):
-            matches = by_flickr_id.get(digits[0], [])
-            scenes |= {path: clip_key(path.with_name(digits[0])) for path in matches}
+        matches = [by_key[score.key]] if score.key in by_key else by_name.get(score.key, [])
         if len(matches) > 1:
             raise UserError(
                 f"score {score.key!r} fits the clips {matches[0]} and {matches[1]}; "
@@ -205,11 +191,20 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
         else:
             taken[matches[0]] = score
     rows = [
-        Row(path, key, taken[path].mos, taken[path].scene or scenes.get(path, key))
+        Row(path, key, taken[path].mos, taken[path].scene or key)
         for key, path in sorted(by_key.items())
         if path in taken
     ]
     return Joined(rows, [str(path) for path in paths if path not in taken], orphans)
+
+
+def score_table(scores: Iterable[Score]) -> str:
+    """The text of a table `key,mos,scene` that `read_scores` reads back; a key stands in for no scene."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["key", "mos", "scene"])
+    writer.writerows([score.key, repr(score.mos), score.scene or score.key] for score in scores)
+    return table.getvalue()
 
 
 def _named_in(provenance: Path) -> str:
@@ -264,18 +259,16 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
     return found
 
 
-def _name(value: str, column: str, where: str) -> tuple[str, By]:
+def _name(value: str, column: str, where: str) -> str:
     column = column.strip().lower()
     if not value:
         raise UserError(f"{where}: {column} is empty; name the clip or remove the line")
-    if column == "key":
-        return value, "key"
     if column != "flickr_id":
-        return value, "file_name"
+        return value
     whole = WHOLE_NUMBER.fullmatch(value)
     if not whole:
         raise UserError(f"{where}: flickr_id is {value!r}; expected digits only, correct it there")
-    return whole[1], "flickr_id"
+    return whole[1]
 
 
 def _mos(value: str, delimiter: str, where: str) -> float:
