@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -34,6 +35,10 @@ def die_on_five(number: int) -> int:
     if number == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def read_from(name: str) -> bytes:
+    return Path(name).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,17 @@ def test_dask_gives_what_local_gives_with_one_worker_killed_half_way(cluster: Lo
             os.kill(next(iter(cluster.workers.values())).process.pid, signal.SIGKILL)
         results.append(result)
     assert results == list(map_ordered(worker_count, range(1, 200), LOCAL, "test"))
+
+
+@pytest.mark.parametrize("engine", ["local", "dask"])
+def test_a_file_that_a_worker_cannot_read_is_told_as_that_and_not_as_a_lost_cluster(
+    cluster: LocalCluster, engine: Literal["local", "dask"]
+) -> None:
+    compute = Compute(engine=engine, workers=1, dask_address=cluster.scheduler_address)
+    with pytest.raises(
+        UserError, match=r"^nowhere: .*No such file.* \(on .*\); check the paths and the disk"
+    ):
+        list(map_ordered(read_from, [__file__, "nowhere"], compute, "test"))
 
 
 def test_a_missing_scheduler_is_one_line_that_names_the_address() -> None:

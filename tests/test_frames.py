@@ -161,6 +161,18 @@ def test_dask_with_a_worker_killed_half_way_gives_the_same_bytes(
     assert hashes(layout) == hashes(made)
 
 
+def test_dask_workers_may_be_started_in_another_folder(
+    made: Layout, tmp_path: Path, make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = copy_of(made, tmp_path)
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        # the workers are running by now
+        monkeypatch.chdir(tmp_path)
+        change = {"compute__engine": "dask", "compute__dask_address": cluster.scheduler_address}
+        frames(make_params(frames__size=SIZE, frames__coded__encodes=4, **change), Layout())
+    assert hashes(layout) == hashes(made)
+
+
 def test_a_killed_run_started_again_gives_the_same_bytes(
     made: Layout, tmp_path: Path, params: Params
 ) -> None:

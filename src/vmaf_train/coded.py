@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -190,14 +190,15 @@ def coded_twins(
         keys: the clip of each row.
         params: how many encodes, of what.
         seed: of the draws.
-        compute: where the encoders run.
+        compute: how many processes encode; always on this machine, whose file `luma` is.
 
     Raises:
         UserError: an encoder fails.
     """
     jobs = draw_jobs(keys, params, seed)
-    work = partial(run_job, str(luma), params.blur_sigma)
-    for job, twins in zip(jobs, map_ordered(work, jobs, compute, "coded"), strict=True):
+    work = partial(run_job, str(luma.resolve()), params.blur_sigma)
+    here = replace(compute, engine="local")
+    for job, twins in zip(jobs, map_ordered(work, jobs, here, "coded"), strict=True):
         if isinstance(twins, UserError):
             raise twins
         yield job, twins

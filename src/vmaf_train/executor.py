@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ def map_ordered(
         description: the word before the progress bar.
 
     Raises:
-        UserError: the Dask cluster cannot be reached or is lost.
+        UserError: the Dask cluster cannot be reached or is lost, or a file system refuses.
     """
     run = _dask if compute.engine == "dask" else _local
     with _bar(description, len(items)) as advance:
@@ -65,11 +66,20 @@ def worker_count(workers: int) -> int:
 
 
 def attempt(function: Callable[[Item], Result], item: Item) -> Result | UserError:
-    """Return what `function` returns, or the `UserError` that it raises."""
+    """Return what `function` returns, or the `UserError` that it raises.
+
+    Raises:
+        UserError: the file system of this machine refuses, which is no fault of the item alone. Said here,
+            so that the caller takes it neither for a lost cluster nor for an error of its own files.
+    """
     try:
         return function(item)
     except UserError as error:
         return error
+    except OSError as error:
+        raise UserError(
+            f"{item}: {error} (on {socket.gethostname()}); check the paths and the disk of that machine"
+        ) from None
 
 
 def _local(

@@ -13,7 +13,7 @@ Sampling = Literal["area", "fragments"]
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where `manifest` and `frames` run."""
+    """Where `manifest` and `frames` read clips, and how many processes of this machine do the rest."""
 
     engine: Literal["local", "dask"]
     workers: int
