@@ -30,6 +30,8 @@ from vmaf_train.split import SPLITS
 from vmaf_train.tables import read_table
 
 LICENCE = "BSD-2-Clause-Patent"
+# the stages whose sources, with all that they import, are hashed into the provenance of a model
+HASHED = ("fit", "export")
 LIBRARIES = ("lightning", "numpy", "onnx", "onnxruntime", "torch")
 SCORE = "No-reference quality: one distorted luma frame to a mean opinion score on 1..5, by "
 FILTER = "Luma filter: degraded luma to clean luma, of any height and width; trained on "
@@ -67,7 +69,7 @@ def register(params: Params, layout: Layout) -> None:
     made_from = {
         "manifest": sha256_file(made_by(layout.manifest, "manifest-scan")),
         "frames": _frames_sha256(layout),
-        "sources": sources_sha256("fit", "export"),
+        "sources": sources_sha256(*HASHED),
     }
     built = [_build(model, params, layout, corpus, counts, made_from) for model in params.models]
     entries = [_entry(one, params, layout) for one in built]
