@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from vmaf_train.sampling import fragments
 
 COUNT = 24
 SIZE = 64
+# a metric takes no frames of this size
+SMALL = {"models": ["learned_filter_v1"], "frames__size": SIZE, "frames__coded__encodes": 4}
 STAGES = """
 from vmaf_train.frames import frames
 from vmaf_train.layout import Layout
@@ -41,7 +44,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def params(make_params: Callable[..., Params]) -> Params:
-    return make_params(frames__size=SIZE, frames__coded__encodes=4, compute__workers=2)
+    return make_params(**SMALL, compute__workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +112,10 @@ def test_a_frame_side_that_fragments_do_not_fill_is_refused(
     made: Layout, tmp_path: Path, make_params: Callable[..., Params]
 ) -> None:
     with pytest.raises(UserError, match=r"frames\.size is 72 .*no multiple of the 16 pixels"):
-        frames(make_params(frames__size=72, frames__coded__encodes=4), made)
+        frames(make_params(**SMALL | {"frames__size": 72}), made)
     layout = copy_of(made, tmp_path)
     frames(
-        make_params(
-            models=["nr_metric_v1"], frames__size=72, frames__fragments__places=0, frames__coded__encodes=4
-        ),
+        make_params(**SMALL | {"frames__size": 72, "frames__fragments__places": 0}),
         layout,
     )
     assert len(np.load(layout.frames / "fragments.npy")) == 0
@@ -153,7 +154,7 @@ def test_dask_with_a_worker_killed_half_way_gives_the_same_bytes(
         killer = threading.Thread(target=kill_half_way)
         killer.start()
         change = {"compute__engine": "dask", "compute__dask_address": cluster.scheduler_address}
-        params = make_params(frames__size=SIZE, frames__coded__encodes=4, **change)
+        params = make_params(**SMALL, **change)
         manifest(params, layout)
         frames(params, layout)
         killer.join(timeout=30)
@@ -169,7 +170,7 @@ def test_dask_workers_may_be_started_in_another_folder(
         # the workers are running by now
         monkeypatch.chdir(tmp_path)
         change = {"compute__engine": "dask", "compute__dask_address": cluster.scheduler_address}
-        frames(make_params(frames__size=SIZE, frames__coded__encodes=4, **change), Layout())
+        frames(make_params(**SMALL, **change), Layout())
     assert hashes(layout) == hashes(made)
 
 
@@ -180,6 +181,7 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
     layout.manifest.unlink()
     text = (Path(__file__).parents[1] / "params.yaml").read_text()
     text = text.replace("size: 224", f"size: {SIZE}").replace("encodes: 32", "encodes: 4")
+    text = re.sub(r"^models: .*$", "models: [learned_filter_v1]", text, flags=re.MULTILINE)
     layout.params.write_text(text)
     for delay in (0.5, 1.0, 1.5):
         with subprocess.Popen(
@@ -208,7 +210,7 @@ def test_a_clip_that_cannot_be_decoded_is_named_and_changes_nothing(
     with pytest.raises(UserError, match=r"frames: 1 left out.*gone\.mp4"):
         frames(params, layout)
     assert {**hashes(layout), "manifest.parquet": ""} == {**before, "manifest.parquet": ""}
-    frames(make_params(frames__size=SIZE, frames__coded__encodes=1, corpus__max_dropped=1), layout)
+    frames(make_params(**SMALL | {"frames__coded__encodes": 1}, corpus__max_dropped=1), layout)
     assert len(np.load(layout.frames / "luma.npy")) == len(pd.read_parquet(layout.frames / "mos.parquet"))
     assert len(np.load(layout.frames / "luma.npy")) == COUNT - 1
 

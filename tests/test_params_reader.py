@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from vmaf_train.errors import UserError
+from vmaf_train.export import SHAPES
 from vmaf_train.params import Params
-from vmaf_train.params_reader import parse_params, read_params
+from vmaf_train.params_reader import METRIC_SIDE, parse_params, read_params
 
 ROOT = Path(__file__).resolve().parents[1]
 RAW: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text("utf-8"))
@@ -117,6 +118,18 @@ def test_each_complaint_names_the_key_and_the_value(path: str, value: Any, compl
     with pytest.raises(UserError) as caught:
         parse_params(changed(tuple(path.split(".")), value))
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [32, 223, 448])
+def test_frames_that_no_metric_could_take_are_refused_before_anything_is_trained(
+    make_params: Callable[..., Params], size: int
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"frames\.size is {size}, but nr_metric_v2 takes 224 pixels; set it"
+    ):
+        make_params(models=["learned_filter_v1", "nr_metric_v2"], frames__size=size)
+    assert make_params(models=["learned_filter_v1"], frames__size=size).frames.size == size
+    assert {side for _, *sides in SHAPES["nr"] for side in sides} == {METRIC_SIDE}
 
 
 @pytest.mark.parametrize("recipe", ["capped", "reference"])

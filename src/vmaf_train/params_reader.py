@@ -14,6 +14,7 @@ from vmaf_train.params import MODEL_KINDS, FilterModel, Model, NrModel, Params
 
 T = TypeVar("T")
 CELL = 16  # pixels; design energies sees no less
+METRIC_SIDE = 224  # pixels; the exported graph of a metric takes no other
 
 # key path -> (lowest, highest) value allowed, both included
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -118,10 +119,20 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
             f"{source}: split.test + split.val is {params.split.test + params.split.val:g}, which leaves "
             "nothing to train on; make the sum smaller than 1"
         )
+    _check_side(params, source)
     _check_cells(params, source)
     _check_fragments(params, source)
     _check_separable(params, source)
     return params
+
+
+def _check_side(params: Params, source: str) -> None:
+    for name, section in params.models.items():
+        if isinstance(section, NrModel) and params.frames.size != METRIC_SIDE:
+            raise UserError(
+                f"{source}: frames.size is {params.frames.size}, but {name} takes {METRIC_SIDE} pixels; "
+                f"set it to {METRIC_SIDE}, or list filters alone under models"
+            )
 
 
 def _check_separable(params: Params, source: str) -> None:
