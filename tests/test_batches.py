@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from vmaf_train.batches import Batches, InOrder, PairBatch, ScoredBatch, Windows, cut
 from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
 from vmaf_train.errors import UserError
+from vmaf_train.params import Params
 
 SIZE = 16
 
@@ -73,6 +76,45 @@ def test_batches_by_scene_hold_whole_scenes() -> None:
     for batch in Batches(scored(a_scene=3), 7, seed=1, by_scene=True):
         assert isinstance(batch, ScoredBatch)
         assert torch.bincount(batch.scene)[batch.scene.unique()].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("model", ["nr_metric_v1", "nr_metric_v2", "nr_metric_v3"])
+def test_scenes_of_the_default_corpus_make_the_batches_that_they_always_made(
+    model: str, make_params: Callable[..., Params]
+) -> None:
+    params = make_params()
+    variants, batch_size = params.corpus.synthetic.variants, params.recipe(model).batch_size
+    places, scenes = params.frames.fragments.places, 2 * batch_size
+    # as a table of fragments has them: the places of one clip after each other, a scene a place
+    names = [f"{i // variants}/{place}" for i in range(scenes * variants) for place in range(places)]
+    count = len(names)
+    frames = torch.zeros((count, 1, 1), dtype=torch.uint8)
+    data = FrameMOSDataset(frames, torch.arange(float(count)), names, names)
+    batches = Batches(data, batch_size, seed=params.seed, by_scene=True)
+    whole = [[row for row in range(count) if names[row] == name] for name in dict.fromkeys(names)]
+    for epoch in range(2):
+        generator = torch.Generator().manual_seed(params.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(whole), generator=generator).tolist()
+        each = batch_size // variants
+        expected = [
+            [row for scene in order[start : start + each] for row in whole[scene]]
+            for start in range(0, len(whole), each)
+        ]
+        assert [batch[1].tolist() for batch in batches] == expected
+
+
+def test_a_large_scene_among_single_clips_makes_no_batch_of_one_clip() -> None:
+    names = ["large"] * 40 + [f"single_{number}" for number in range(8)]
+    data = FrameMOSDataset(torch.zeros((48, 1, 1), dtype=torch.uint8), torch.arange(48.0), names, names)
+    for batch_size in (2, 3, 4, 16, 64):
+        batches = Batches(data, batch_size, seed=1, by_scene=True)
+        assert sorted(row for piece in batches.groups for row in piece) == list(range(48))
+        assert max(map(len, batches.groups)) <= max(2, batch_size // 2)
+        sizes = [len(batch[1]) for _ in range(20) for batch in batches]
+        assert min(sizes) >= 2
+        assert max(sizes) <= max(4, batch_size)
+        again, other = (Batches(data, batch_size, seed=seed, by_scene=True).groups for seed in (1, 2))
+        assert batches.groups == again != other
 
 
 def test_processes_share_an_epoch_without_overlap_and_in_equal_numbers() -> None:

@@ -46,8 +46,9 @@ class Windows(NamedTuple):
 class Batches(Generic[Data]):
     """An endless supply of epochs over a data set; each `iter` is one epoch, shuffled by seed and number.
 
-    The draws come from the CPU's generator, so they are the same on every device. With `world` processes,
-    process `rank` takes every world-th batch, and all take the same number.
+    `by_scene` keeps clips of one scene together, as a ranking loss needs them, in pieces of at most half a
+    batch. The draws come from the CPU's generator, so they are the same on every device. With `world`
+    processes, process `rank` takes every world-th batch, and all take the same number.
     """
 
     def __init__(
@@ -59,9 +60,12 @@ class Batches(Generic[Data]):
         self.crop = crop
         self.rank, self.world = rank, world
         self.epoch = 0
-        self.groups = _scene_groups(data) if by_scene else [[index] for index in range(len(data))]
+        self.groups = [[index] for index in range(len(data))]
+        if by_scene:
+            self.groups = _pieces(_scene_groups(data), max(2, batch_size // 2), seed)
         largest = max(len(group) for group in self.groups)
-        self.groups_a_batch = max(1, batch_size // largest)
+        # by scene at least two: a scene may be one clip, of which batch normalisation can take no variance
+        self.groups_a_batch = max(2 if by_scene else 1, batch_size // largest)
         side = min((data.frames if isinstance(data, FrameMOSDataset) else data.degraded).shape[1:])
         if crop > side:
             raise UserError(
@@ -162,3 +166,16 @@ def _scene_groups(data: FrameMOSDataset | PairedFrameDataset) -> list[list[int]]
     for index, scene in enumerate(data.scene.tolist()):
         groups.setdefault(scene, []).append(index)
     return list(groups.values())
+
+
+def _pieces(groups: list[list[int]], limit: int, seed: int) -> list[list[int]]:
+    """`groups`, those of more than `limit` cut into pieces of about equal length, shuffled by `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    pieces: list[list[int]] = []
+    for group in groups:
+        count = math.ceil(len(group) / limit)
+        if count > 1:
+            # their order may be that of their quality, and each piece should hold good and bad ones
+            group = [group[place] for place in torch.randperm(len(group), generator=generator).tolist()]
+        pieces += [group[start::count] for start in range(count)]
+    return pieces
