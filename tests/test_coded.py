@@ -24,7 +24,6 @@ from vmaf_train.coded import (
     through_encoder,
     uncoded_twin,
 )
-from vmaf_train.errors import UserError
 from vmaf_train.params import CodedPairs, Params, Shares
 from vmaf_train.scenes import render_still
 
@@ -114,8 +113,3 @@ def test_encodes_follow_the_shares_and_cover_the_range_of_each_codec(coded: Code
         crfs = [encode.crf for encode in encodes]
         assert codec.best <= min(crfs) < codec.best + 3
         assert codec.worst - 3 < max(crfs) <= codec.worst
-
-
-def test_shares_that_are_all_zero_are_refused(coded: CodedPairs) -> None:
-    with pytest.raises(UserError, match="shares"):
-        draw_jobs(KEYS, replace(coded, shares=Shares(**NONE)), seed=1)

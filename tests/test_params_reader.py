@@ -120,6 +120,23 @@ def test_each_complaint_names_the_key_and_the_value(path: str, value: Any, compl
     assert complaint in str(caught.value)
 
 
+SHARES = RAW["frames"]["coded"]["shares"]
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("share", [-0.05, float("inf"), float("nan")])
+def test_no_share_of_the_coded_twins_may_be_negative_or_endless(name: str, share: float) -> None:
+    with pytest.raises(UserError, match=rf"frames\.coded\.shares\.{name} is .*; expected a number from 0 to"):
+        parse_params(changed(("frames", "coded", "shares", name), share))
+
+
+def test_shares_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(UserError, match=r"frames\.coded\.shares are all 0; give at least one"):
+        parse_params(changed(("frames", "coded", "shares"), dict.fromkeys(SHARES, 0)))
+    for name in SHARES:
+        parse_params(changed(("frames", "coded", "shares"), dict.fromkeys(SHARES, 0) | {name: 1}))
+
+
 @pytest.mark.parametrize("size", [32, 223, 448])
 def test_frames_that_no_metric_could_take_are_refused_before_anything_is_trained(
     make_params: Callable[..., Params], size: int

@@ -121,14 +121,8 @@ class Job:
 
 
 def draw_encodes(params: CodedPairs, seed: int) -> dict[str, list[Encode]]:
-    """The encodes of each codec: their number follows the codec's share, their CRFs cover its range.
-
-    Raises:
-        UserError: no share is above zero.
-    """
+    """The encodes of each codec: their number follows the codec's share, their CRFs cover its range."""
     shares = asdict(params.shares)
-    if not sum(shares.values()) > 0:
-        raise UserError("frames.coded.shares in params.yaml are all 0; give at least one of them a share")
     coded = {name: share for name, share in shares.items() if share > 0 and name in CODECS}
     rng = np.random.default_rng([seed, 1])
     drawn: dict[str, list[Encode]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vmaf_train.errors import UserError
-from vmaf_train.params import MODEL_KINDS, FilterModel, Model, NrModel, Params
+from vmaf_train.params import MODEL_KINDS, FilterModel, Model, NrModel, Params, Shares
 
 T = TypeVar("T")
 CELL = 16  # pixels; design energies sees no less
@@ -38,11 +38,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "frames.coded.sharp": (0, 1),
     "frames.coded.encodes": (1, 10**4),
     "frames.coded.drift": (0, 16),
-    "blur_jpeg": (0, 1e6),
-    "x264": (0, 1e6),
-    "x265": (0, 1e6),
-    "svtav1": (0, 1e6),
-    "vp9": (0, 1e6),
+    **{f"frames.coded.shares.{field.name}": (0, 1e6) for field in dataclasses.fields(Shares)},
     "split.test": (0, 1),
     "split.val": (0, 1),
     "width": (1, 256),
@@ -119,6 +115,8 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
             f"{source}: split.test + split.val is {params.split.test + params.split.val:g}, which leaves "
             "nothing to train on; make the sum smaller than 1"
         )
+    if not sum(vars(params.frames.coded.shares).values()) > 0:
+        raise UserError(f"{source}: frames.coded.shares are all 0; give at least one of them a share")
     _check_side(params, source)
     _check_cells(params, source)
     _check_fragments(params, source)
