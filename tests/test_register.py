@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_repository import make_repository
 
@@ -15,6 +16,7 @@ from vmaf_train.eval import eval_model
 from vmaf_train.export import export
 from vmaf_train.files import sha256_bytes, sha256_file
 from vmaf_train.layout import Layout
+from vmaf_train.luma import to_8_bits, to_unit
 from vmaf_train.params import Params
 from vmaf_train.quantize import quantize
 from vmaf_train.register import register
@@ -65,6 +67,20 @@ def test_provenance_covers_the_sources_that_train_and_those_that_export(built: t
     for model in params.models:
         found = read_sidecar(layout.models / f"{model}.json").provenance["sources"]
         assert found == sources_sha256("fit", "export") != sources_sha256("export")
+
+
+def test_each_kind_says_what_becomes_of_deeper_video(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+    for model, section in params.models.items():
+        said = read_sidecar(layout.models / f"{model}.json").luma
+        assert said in layout.card(model).read_text()
+        ten_bits = np.arange(1024, dtype=np.uint16)
+        if section.kind == "nr":
+            assert "deeper video first divided by 2^(bits - 8) and rounded to 8 bits" in said
+            exact = np.minimum(np.floor(ten_bits / 2 ** (10 - 8) + 0.5), 255).astype(np.float32)
+            assert np.array_equal(to_unit(to_8_bits(ten_bits, 10)), exact / np.float32(255))
+        else:
+            assert "divided by 2^bits - 1 (8-bit: 255, 10-bit: 1023)" in said
 
 
 def test_the_client_meets_the_name_first(built: tuple[Params, Layout]) -> None:

@@ -24,7 +24,7 @@ from vmaf_train.registry import (
     sidecar_name,
     write_registry,
 )
-from vmaf_train.sidecar import Sidecar, sidecar_text
+from vmaf_train.sidecar import LUMA, METRIC_LUMA, Sidecar, sidecar_text
 from vmaf_train.sources import sources_sha256
 from vmaf_train.split import SPLITS
 from vmaf_train.tables import read_table
@@ -124,6 +124,7 @@ def _build(
         output_shape=facts.output.shape,
         sampling=section.net.sampling if isinstance(section, NrModel) else None,
         output_range=(1, 5) if is_nr else (0, 1),
+        luma=METRIC_LUMA if is_nr else LUMA,
         score_range=(1, 5) if is_nr else None,
         score_direction="higher-is-better" if is_nr else None,
         sha256=sha256,

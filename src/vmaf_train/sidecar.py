@@ -21,6 +21,11 @@ from vmaf_train.strict_json import parse_object
 
 MAX_BYTES = 2**20
 LUMA = "Y plane as coded, divided by 2^bits - 1 (8-bit: 255, 10-bit: 1023); no range expansion"
+# what `frames` and `score` do, unlike `filter`
+METRIC_LUMA = (
+    "Y plane as coded, deeper video first divided by 2^(bits - 8) and rounded to 8 bits, then all divided by "
+    "255; no range expansion"
+)
 # what the C client looks for
 CLIENT_KEYS = ("name", "kind", "input_name", "output_name", "onnx_opset", "quant_mode")
 _FIRST_KEYS = ["name", "kind", "input_name", "output_name", "onnx_opset"]
