@@ -30,7 +30,8 @@ def test_each_corpus_has_clips_a_joined_table_and_provenance(
     (tmp_path / "datasets" / "konvid-1k" / "KoNViD_1k_mos.csv").write_text("flickr_id,mos\n11,3\n")
     (tmp_path / "own.csv").write_text("key,mos\n11,3\n")
     changes: dict[str, Any] = {
-        "corpus__folder": {"path": str(tmp_path / "own"), "scores": str(tmp_path / "own.csv")},
+        "corpus__folder__path": str(tmp_path / "own"),
+        "corpus__folder__scores": str(tmp_path / "own.csv"),
         "compute__workers": 1,
     }
     synthetic = {"scenes": 1, "variants": 1, "width": 64, "height": 64, "frames": 2}

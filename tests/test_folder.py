@@ -28,8 +28,9 @@ def own(tmp_path: Path) -> Path:
     return own
 
 
-def asked(make_params: Make, clips: Path | str, scores: Path | str) -> Params:
-    return make_params(corpus__name="folder", corpus__folder={"path": str(clips), "scores": str(scores)})
+def asked(make_params: Make, clips: Path | str, scores: Path | str, **changes: str) -> Params:
+    folder = {"corpus__folder__path": str(clips), "corpus__folder__scores": str(scores)}
+    return make_params(corpus__name="folder", **folder, **changes)
 
 
 def test_clips_scores_and_provenance_lie_in_the_common_layout(
@@ -57,6 +58,20 @@ def test_a_second_fetch_replaces_the_corpus_and_leaves_nothing_beside_it(
     fetch_folder(params, layout)
     assert (layout.corpus / "3.mkv").read_bytes() == b"edited"
     assert [path.name for path in layout.corpus.parent.iterdir()] == ["corpus"]
+
+
+@pytest.mark.parametrize("kind", ["human-mos", "vmaf-proxy"])
+def test_the_provenance_says_who_rated_the_clips(
+    own: Path, make_params: Make, layout: Layout, kind: str
+) -> None:
+    table = own / "ratings.csv"
+    fetch_folder(asked(make_params, own, table, corpus__folder__label_kind=kind), layout)
+    assert json.loads(layout.provenance.read_text())["label_kind"] == kind
+
+
+def test_a_kind_of_label_that_no_card_knows_is_refused(make_params: Make) -> None:
+    with pytest.raises(UserError, match=r"label_kind is 'dmos'; expected one of human-mos, vmaf-proxy"):
+        make_params(corpus__folder__label_kind="dmos")
 
 
 def test_the_default_folder_takes_clips_and_scores_as_they_are_put_there(

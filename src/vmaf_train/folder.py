@@ -10,7 +10,7 @@ from vmaf_train.files import replacing_folder, sha256_file, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.mos import Joined, find_clips, join, read_scores
 from vmaf_train.own import own_folder, own_path
-from vmaf_train.params import Params
+from vmaf_train.params import Folder, Params
 from vmaf_train.place import place_file, sweep_leftovers
 
 SCORES = "scores.csv"
@@ -52,7 +52,7 @@ def fetch_folder(params: Params, layout: Layout) -> Joined:
         for clip in clips:
             place_file(clips_folder / clip, corpus / clip)
         place_file(table, corpus / SCORES)
-        write_json(corpus / layout.provenance.name, _provenance(clips, corpus / SCORES))
+        write_json(corpus / layout.provenance.name, _provenance(wanted, clips, corpus / SCORES))
     print(
         f"fetch: {len(clips)} clips and {len(scores)} scores, {len(joined.rows)} of them joined, "
         f"in {layout.corpus}"
@@ -60,10 +60,10 @@ def fetch_folder(params: Params, layout: Layout) -> Joined:
     return joined
 
 
-def _provenance(clips: list[PurePosixPath], table: Path) -> dict[str, object]:
+def _provenance(wanted: Folder, clips: list[PurePosixPath], table: Path) -> dict[str, object]:
     return {
         "corpus": "folder",
-        "label_kind": "human-mos",
+        "label_kind": wanted.label_kind,
         "description": "clips and scores of the user's own",
         "citation": "",
         "licence": "",

@@ -9,6 +9,8 @@ from vmaf_train.errors import UserError
 
 # how a frame becomes what a metric takes, see sampling.py
 Sampling = Literal["area", "fragments"]
+# who rated the clips: people, or VMAF against the pristine clip
+LabelKind = Literal["human-mos", "vmaf-proxy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +68,11 @@ class Konvid1k:
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A user's own clips and scores."""
+    """A user's own clips and scores, and where the scores come from: people, or VMAF."""
 
     path: str
     scores: str
+    label_kind: LabelKind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_json
-from vmaf_train.params import Sampling
+from vmaf_train.params import LabelKind, Sampling
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
@@ -105,7 +105,7 @@ SIDECAR_SCHEMA: dict[str, Any] = {
             "score_direction": _nullable({"enum": ["higher-is-better", "lower-is-better"]}),
             "sha256": _HASH | {"description": "Of the ONNX file beside."},
             "corpus": _TEXT,
-            "label_kind": {"enum": ["human-mos", "vmaf-proxy"]},
+            "label_kind": {"enum": list(get_args(LabelKind))},
             "split_counts": _closed(
                 {split: {"type": "integer", "minimum": 0} for split in ("train", "val", "test")}
             ),

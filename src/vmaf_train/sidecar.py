@@ -14,7 +14,7 @@ from typing import Any, Literal
 from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, write_text
 from vmaf_train.kinds import Kind
-from vmaf_train.params import Sampling
+from vmaf_train.params import LabelKind, Sampling
 from vmaf_train.regular_files import read_regular
 from vmaf_train.schemas import SIDECAR_SCHEMA, validate
 from vmaf_train.strict_json import parse_object
@@ -52,7 +52,7 @@ class Sidecar:
     score_direction: Literal["higher-is-better", "lower-is-better"] | None = None
     sha256: str
     corpus: str
-    label_kind: Literal["human-mos", "vmaf-proxy"]
+    label_kind: LabelKind
     split_counts: Mapping[str, int]
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
