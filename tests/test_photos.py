@@ -58,6 +58,24 @@ def test_a_photo_becomes_a_clip_in_limited_range(tmp_path: Path) -> None:
     assert (clip == 235).all()
 
 
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_sixteen_bits_of_grey_are_scaled_to_eight(tmp_path: Path, name: str) -> None:
+    ramp = np.tile(np.linspace(0, 255, 800).round().astype(np.uint8), (600, 1))
+    Image.fromarray(ramp).save(tmp_path / "plain.png")
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / name)
+    plain, deep = (photo_clip(tmp_path / one, "0000", 1, 160, 96, 3) for one in ("plain.png", name))
+    assert np.array_equal(deep, plain)
+    assert 16 <= plain.min() < 60
+    assert 190 < plain.max() <= 235
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_a_photo_whose_white_is_unknown_is_refused_by_name(tmp_path: Path, kind: type) -> None:
+    Image.fromarray(np.full((600, 800), 40_000, kind)).save(tmp_path / "raw.tif")
+    with pytest.raises(UserError, match=r"raw\.tif holds 32-bit numbers whose white is unknown; save it"):
+        photo_clip(tmp_path / "raw.tif", "0000", 1, 160, 96, 3)
+
+
 def test_a_small_photo_is_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "icon.png", 100, 100)
     with pytest.raises(UserError, match=r"icon\.png is 100x100, smaller than the scenes' 160x96"):

@@ -60,7 +60,7 @@ def _photo(path: Path, width: int, height: int) -> Image.Image:
         with Image.open(path) as opened:
             # the size first: a picture need not be decoded to be refused
             _refuse_small(path, opened.size, (width, height))
-            grey = ImageOps.exif_transpose(opened).convert("L")
+            grey = _grey(path, ImageOps.exif_transpose(opened))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read photograph {path} ({error}); remove or replace it") from None
     cover = FINE * MARGIN * max(width / grey.width, height / grey.height)
@@ -69,6 +69,18 @@ def _photo(path: Path, width: int, height: int) -> Image.Image:
         grey = grey.resize(size, Image.Resampling.LANCZOS)
     codes = np.arange(256) * ((HIGH - LOW) / 255) + LOW + 0.5
     return Image.fromarray(codes.astype(np.uint8)[np.asarray(grey)])
+
+
+def _grey(path: Path, picture: Image.Image) -> Image.Image:
+    """The picture in 8-bit grey (mode L); Pillow alone would turn nearly all of 16 bits into white."""
+    if picture.mode.startswith("I;16"):
+        deep = np.asarray(picture).astype(np.uint32)
+        return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise UserError(
+            f"{path} holds 32-bit numbers whose white is unknown; save it with 8 or 16 bits, or remove it"
+        )
+    return picture.convert("L")
 
 
 def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
