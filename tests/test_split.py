@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import pandas as pd
@@ -24,24 +25,53 @@ def test_known_keys_stay_where_they_have_always_been() -> None:
     assert bucket("KoNViD_1k_videos_3339962845", SALT) == pytest.approx(0.9947544873225687, abs=1e-15)
 
 
-@given(st.text())
-def test_a_bucket_lies_in_zero_to_one_and_needs_the_key_alone(key: str) -> None:
-    assert 0 <= bucket(key, SALT) < 1
-    assert bucket(key, SALT) == bucket(key, SALT)
-
-
-@given(st.text(), st.floats(0, 0.5), st.floats(0, 0.49))
-def test_each_key_falls_where_the_fractions_say(key: str, test: float, val: float) -> None:
-    position = bucket(key, SALT)
-    expected = "test" if position < test else "val" if position < test + val else "train"
-    assert split_of(key, Split(salt=SALT, test=test, val=val)) == expected
-
-
 @given(st.text(), st.text())
-def test_adding_clips_never_moves_another_clip(key: str, other: str) -> None:
-    alone = split_of(key, TENTHS)
-    split_of(other, TENTHS)
-    assert split_of(key, TENTHS) == alone
+def test_a_bucket_is_the_start_of_the_sha256_of_salt_and_key_as_a_fraction(key: str, salt: str) -> None:
+    digits = hashlib.sha256(salt.encode() + b":" + key.encode()).hexdigest()
+    assert bucket(key, salt) == pytest.approx(int(digits[:16], 16) / 16**16, abs=1e-15)
+    assert 0 <= bucket(key, salt) < 1
+
+
+@pytest.mark.parametrize(
+    ("key", "digits", "name"),
+    [
+        # the first digits of `sha256sum` of vmaf-train-splits-v1:<key>; 0.1 is 1999999a, 0.2 is 33333333
+        ("clip_11", 0x0B52E383, "test"),
+        ("clip_26194", 0x1999968A, "test"),
+        ("clip_26745", 0x1999B55E, "val"),
+        ("clip_3", 0x25B009B1, "val"),
+        ("clip_58095", 0x3333BD5A, "train"),
+        ("clip_0", 0xA9249E8F, "train"),
+    ],
+)
+def test_known_keys_fall_on_their_side_of_the_thresholds(key: str, digits: int, name: str) -> None:
+    assert bucket(key, SALT) == pytest.approx(digits / 16**8, abs=16**-8)
+    assert split_of(key, TENTHS) == name
+
+
+@given(st.text(), st.floats(0, 0.3), st.floats(0, 0.3), st.floats(0, 0.3))
+def test_raising_a_fraction_moves_keys_towards_test_only(
+    key: str, test: float, val: float, more: float
+) -> None:
+    order = ["test", "val", "train"]
+    before = order.index(split_of(key, Split(salt=SALT, test=test, val=val)))
+    assert order.index(split_of(key, Split(salt=SALT, test=test, val=val + more))) <= before
+    assert order.index(split_of(key, Split(salt=SALT, test=test + more, val=val))) <= before
+    assert split_of(key, Split(salt=SALT, test=0, val=0)) == "train"
+    assert split_of(key, Split(salt=SALT, test=1, val=0)) == "test"
+
+
+def test_adding_clips_never_moves_another_clip(make_params: Callable[..., Params], layout: Layout) -> None:
+    def splits(count: int, first: int = 0) -> dict[str, str]:
+        keys = [f"clip_{index}" for index in range(first, count)]
+        write_table(layout.manifest, pd.DataFrame({"key": keys, "scene": keys}))
+        split(make_params(), layout)
+        table = read_table(layout.split, stage="split")
+        return dict(zip(table["key"], table["split"], strict=True))
+
+    few, many = splits(160, first=60), splits(300)
+    assert few == {key: many[key] for key in few}
+    assert len(few) == 100
 
 
 def test_the_fractions_come_out_on_many_keys() -> None:
