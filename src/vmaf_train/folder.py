@@ -11,7 +11,7 @@ from vmaf_train.layout import Layout
 from vmaf_train.mos import Joined, find_clips, join, read_scores
 from vmaf_train.own import own_folder, own_path
 from vmaf_train.params import Folder, Params
-from vmaf_train.place import place_file, sweep_leftovers
+from vmaf_train.place import place_file
 
 SCORES = "scores.csv"
 
@@ -47,7 +47,6 @@ def fetch_folder(params: Params, layout: Layout) -> Joined:
             f"none of the {len(clips)} clips in {clips_folder} has a score in {table}; name clips there by "
             "key, path or file name"
         )
-    sweep_leftovers(layout.corpus)
     with replacing_folder(layout.corpus) as corpus:
         for clip in clips:
             place_file(clips_folder / clip, corpus / clip)

@@ -19,7 +19,7 @@ from vmaf_train.executor import map_ordered
 from vmaf_train.files import replacing_folder
 from vmaf_train.layout import Layout
 from vmaf_train.luma import Plane, area_resize
-from vmaf_train.manifest import check_dropped, remove_leftovers
+from vmaf_train.manifest import check_dropped
 from vmaf_train.middle import middle_luma
 from vmaf_train.params import Frames, Params
 from vmaf_train.sampling import FRAGMENT, fragments
@@ -58,7 +58,6 @@ def frames(params: Params, layout: Layout) -> int:
             f"frames.size is {size} in params.yaml, no multiple of the {FRAGMENT} pixels of a fragment; "
             "correct it, or set frames.fragments.places to 0"
         )
-    remove_leftovers(layout.frames)
     extract = partial(extract_frame, str(layout.corpus.resolve()), params.frames)
     keys: list[str] = []
     scores: list[float] = []

@@ -28,7 +28,7 @@ from vmaf_train.mos import (
     score_table,
 )
 from vmaf_train.params import Params
-from vmaf_train.place import place_file, sweep_leftovers
+from vmaf_train.place import place_file
 from vmaf_train.unpack import unpack
 
 VIDEOS = "KoNViD_1k_videos"
@@ -78,7 +78,6 @@ def fetch_konvid(params: Params, layout: Layout, **limits: Any) -> Joined:
         "videos": _record(videos, section.sha256.videos, "videos"),
         "metadata": _record(metadata, section.sha256.metadata, "metadata"),
     }
-    sweep_leftovers(layout.corpus)
     with replacing_folder(layout.corpus) as corpus:
         scratch = corpus / ".unpacked"
         table = find_table(_unpacked(metadata, scratch, section.max_unpacked_bytes))

@@ -11,7 +11,7 @@ from typing import Any
 
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
-from vmaf_train.files import sha256_file, sweep_leftovers
+from vmaf_train.files import sha256_file
 from vmaf_train.layout import Layout
 from vmaf_train.mos import find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
@@ -21,7 +21,6 @@ COLUMNS = (
     *("key", "path", "sha256", "width", "height", "fps", "frames", "duration", "codec", "pix_fmt"),
     *("mos", "scene"),
 )
-remove_leftovers = sweep_leftovers  # frames asks for it by this name
 NAMED = 10  # names shown in the error's one line; all of them go to stderr
 
 

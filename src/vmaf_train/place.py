@@ -7,9 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-# fetchers ask for it here
-from vmaf_train.files import sweep_leftovers as sweep_leftovers
-
 FICLONE = 0x40049409  # Linux: share the blocks of another file until one of the two is written
 
 

@@ -36,7 +36,6 @@ from vmaf_train.leaves import seeded
 from vmaf_train.mos import clip_key
 from vmaf_train.params import Params, Synthetic
 from vmaf_train.photos import find_photos, photo_clip
-from vmaf_train.place import sweep_leftovers
 from vmaf_train.scenes import render_clip
 
 CLIPS = "synthetic_videos"
@@ -79,7 +78,6 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
         )
     photos = [path.absolute() for path in find_photos(wanted.photos, layout)]
     names = [f"{index:04d}" for index in range(wanted.scenes)]
-    sweep_leftovers(layout.corpus)
     with replacing_folder(layout.corpus) as folder:
         (folder / CLIPS).mkdir()
         where = folder.resolve()  # workers may have another current folder
