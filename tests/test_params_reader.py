@@ -150,6 +150,13 @@ def test_frames_that_no_metric_could_take_are_refused_before_anything_is_trained
 
 
 @pytest.mark.parametrize("recipe", ["capped", "reference"])
+def test_a_metric_needs_batches_of_two(make_params: Callable[..., Params], recipe: str) -> None:
+    with pytest.raises(UserError, match=r"v1's batch_size is 1, .* 2 clips or more"):
+        make_params(**{f"nr_metric_v1__{recipe}__batch_size": 1})
+    make_params(**{f"learned_filter_v1__{recipe}__batch_size": 1})
+
+
+@pytest.mark.parametrize("recipe", ["capped", "reference"])
 def test_crops_smaller_than_a_cell_of_energies_are_refused(
     make_params: Callable[..., Params], recipe: str
 ) -> None:

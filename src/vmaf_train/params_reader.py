@@ -119,6 +119,7 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
         raise UserError(f"{source}: frames.coded.shares are all 0; give at least one of them a share")
     _check_side(params, source)
     _check_cells(params, source)
+    _check_batches(params, source)
     _check_fragments(params, source)
     _check_separable(params, source)
     return params
@@ -153,6 +154,18 @@ def _check_cells(params: Params, source: str) -> None:
                 raise UserError(
                     f"{source}: {name} crops {crop} pixels, less than a cell of design energies; "
                     f"set crop to {CELL} or more, or to 0"
+                )
+
+
+def _check_batches(params: Params, source: str) -> None:
+    for name, section in params.models.items():
+        if not isinstance(section, NrModel):
+            continue
+        for recipe in (section.capped, section.reference):
+            if recipe.batch_size < 2:
+                raise UserError(
+                    f"{source}: {name}'s batch_size is {recipe.batch_size}, and the batch normalisation of a "
+                    "metric needs 2 clips or more; raise it"
                 )
 
 
