@@ -5,7 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 import av
+import pytest
 
+from vmaf_train.errors import UserError
 from vmaf_train.times import Clock, ShownOrder
 
 TICK = Fraction(1, 1000)
@@ -51,7 +53,7 @@ def test_a_frame_that_no_packet_announced_has_no_time() -> None:
 
 
 def test_times_are_kept_where_both_time_bases_are_the_same() -> None:
-    clock = Clock(TICK, Fraction(25))
+    clock = Clock(TICK, Fraction(25), "in.mp4")
     frames = [frame_at(pts, 40) for pts in (-7, 33, 100)]
     for frame in frames:
         clock.set(frame)
@@ -59,15 +61,23 @@ def test_times_are_kept_where_both_time_bases_are_the_same() -> None:
 
 
 def test_a_time_that_is_not_above_the_last_one_is_raised_by_one_tick() -> None:
-    clock = Clock(TICK, Fraction(25))
+    clock = Clock(TICK, Fraction(25), "in.mp4")
     frames = [frame_at(pts) for pts in (0, 40, 40, 20, 80)]
     for frame in frames:
         clock.set(frame)
     assert [frame.pts for frame in frames] == [0, 40, 41, 42, 80]
 
 
+def test_times_that_start_anew_are_refused_and_not_squeezed_into_ticks() -> None:
+    clock = Clock(TICK, Fraction(25), "in.mp4")
+    clock.set(frame_at(600))
+    clock.set(frame_at(101))
+    with pytest.raises(UserError, match=r"in\.mp4: times jump back by 0\.6 s"):
+        clock.set(frame_at(0))
+
+
 def test_frames_without_a_time_follow_by_the_frame_rate() -> None:
-    clock = Clock(TICK, Fraction(25))
+    clock = Clock(TICK, Fraction(25), "in.mp4")
     frames = [frame_at(pts) for pts in (None, None, 100, None)]
     for frame in frames:
         clock.set(frame)
@@ -75,7 +85,7 @@ def test_frames_without_a_time_follow_by_the_frame_rate() -> None:
 
 
 def test_a_time_base_of_one_frame_rounds_times_to_frames_and_keeps_them_apart() -> None:
-    clock = Clock(Fraction(1, 25), Fraction(25))
+    clock = Clock(Fraction(1, 25), Fraction(25), "in.mp4")
     frames = [frame_at(pts, 40) for pts in (0, 41, 79, 90, 160)]
     for frame in frames:
         clock.set(frame)

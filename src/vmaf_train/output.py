@@ -114,7 +114,7 @@ class Output:
         self._copies: dict[int, Stream] = {}
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
         self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
-        self._clock = Clock(self._base, self._rate)
+        self._clock = Clock(self._base, self._rate, source.name.removeprefix("file:"))
         container.metadata.update(_tags(source.metadata))
         # streams keep their order
         for stream in source.streams:

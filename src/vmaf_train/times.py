@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from vmaf_train.errors import UserError
+
+BACK = 0.5  # seconds that times may step back, as they do in damaged clips; joined clips start anew
 # codecs whose frames of AVI come with the time of decoding; of older ones FFmpeg knows the other
 REORDERED = ("h264", "hevc", "vvc")
 
@@ -36,20 +40,34 @@ class ShownOrder:
 class Clock:
     """Gives each frame a time in the encoder's time base, above that of the frame before."""
 
-    def __init__(self, base: Fraction, rate: Fraction) -> None:
-        """Start: `base` is a tick in seconds, `rate` in frames a second serves frames without a time."""
+    def __init__(self, base: Fraction, rate: Fraction, path: Path | str) -> None:
+        """Start: `base` is a tick in seconds, `rate` in frames a second serves frames without a time.
+
+        `path` is the clip that errors name.
+        """
+        self._path = path
         self._base = base
         self._step = round(1 / (rate * base))
         self._last: int | None = None
 
     def set(self, frame: VideoFrame) -> None:
-        """Set time, time base and duration of the next frame."""
+        """Set time, time base and duration of the next frame.
+
+        Raises:
+            UserError: its time lies far before that of the frame before.
+        """
         ratio = (frame.time_base or self._base) / self._base
         frame.duration = round(frame.duration * ratio)
         if frame.pts is not None:
             pts = round(frame.pts * ratio)
         else:
             pts = 0 if self._last is None else self._last + self._step
+        back = 0.0 if self._last is None else float((self._last - pts) * self._base)
+        if back > BACK:
+            raise UserError(
+                f"{self._path}: times jump back by {back:.1f} s, as in clips joined byte by byte; make "
+                "them grow first, for example with `ffmpeg -i IN -map 0 -c copy OUT`"
+            )
         # an encoder refuses a time twice, and damaged clips have them
         self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
         frame.time_base = self._base
