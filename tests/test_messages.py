@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,9 +79,11 @@ def test_each_of_several_threads_hears_its_own_encoder() -> None:
             assert f"-{value}.000000" in str(said)
 
 
+@pytest.mark.parametrize("disabled", [False, True])
 def test_options_that_nobody_takes_are_caught_and_not_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, disabled: bool
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("av.container.output"), "disabled", disabled)
     options = {"movflags": "+faststart", "it's}": "1", "two words": "2"}
     with av.open(str(tmp_path / "out.mp4"), "w", options=options) as container:
         stream = container.add_stream("libx264", rate=25)

@@ -62,11 +62,17 @@ def unused_options() -> Iterator[set[str]]:
         return False
 
     logger = logging.getLogger("av.container.output")
+    # whoever configures logging may have disabled it, as DVC does with every logger of others
+    disabled, level = logger.disabled, logger.level
+    logger.disabled = False
+    logger.setLevel(logging.WARNING)
     logger.addFilter(catch)
     try:
         yield unused
     finally:
         logger.removeFilter(catch)
+        logger.disabled = disabled
+        logger.setLevel(level)
 
 
 def cause(heard: Iterable[Message]) -> str | None:
