@@ -158,23 +158,28 @@ def test_a_temporary_that_is_swept_before_it_is_locked_is_made_anew(tmp_path: Pa
 
 
 def test_nothing_else_is_swept(tmp_path: Path) -> None:
-    files = [".bash.settings", ".m.onnx", ".m.onnx.k3j2h1.json", ".m.onnx.tmp.onnx", ".n.onnx.k3j2h1.onnx"]
+    files = [".bash.settings", ".m.onnx", ".m.onnx.k3j2h1.onnx", ".m.onnx.original.onnx"]
+    files += [".m.onnx.unfinished-k3j2h1.json", ".n.onnx.unfinished-k3j2h1.onnx"]
     folders = [
         "corpus",
         ".corpus.old",
-        ".corpus.git",
+        ".corpus.backup",
         ".corpusother",
-        "x.corpus.k3j2h1",
-        ".m.onnx.k3j2h2.onnx",
+        "x.corpus.unfinished-k3j2h1",
+        ".m.onnx.unfinished-k3j2h2.onnx",
     ]
-    for name in [*files, ".m.onnx.k3j2h1.onnx"]:
+    for name in [*files, ".m.onnx.unfinished-k3j2h1.onnx"]:
         (tmp_path / name).touch()
-    for name in [*folders, ".corpus.k3j2h1", ".corpus.old.k3j2h1"]:
+    for name in [*folders, ".corpus.unfinished-k3j2h1", ".corpus.old.unfinished-k3j2h1"]:
         (tmp_path / name).mkdir()
-    (tmp_path / ".m.onnx.symlink.onnx").symlink_to(tmp_path / ".m.onnx")
-    (tmp_path / ".corpus.symlink").symlink_to(tmp_path / "corpus")
-    os.mkfifo(tmp_path / ".m.onnx.a_pipe.onnx")
-    others = [".m.onnx.symlink.onnx", ".corpus.symlink", ".m.onnx.a_pipe.onnx"]
+    (tmp_path / ".m.onnx.unfinished-symlink.onnx").symlink_to(tmp_path / ".m.onnx")
+    (tmp_path / ".corpus.unfinished-symlink").symlink_to(tmp_path / "corpus")
+    os.mkfifo(tmp_path / ".m.onnx.unfinished-a_pipe.onnx")
+    others = [
+        ".m.onnx.unfinished-symlink.onnx",
+        ".corpus.unfinished-symlink",
+        ".m.onnx.unfinished-a_pipe.onnx",
+    ]
     for name in ("bash", "m.onnx"):
         sweep_leftovers(tmp_path / name, folders=False)
     sweep_leftovers(tmp_path / "corpus")
@@ -182,9 +187,9 @@ def test_nothing_else_is_swept(tmp_path: Path) -> None:
 
 
 def test_a_folder_moved_away_by_a_process_killed_right_then_is_put_back(tmp_path: Path) -> None:
-    (tmp_path / ".frames.old.k3j2h1" / "old").mkdir(parents=True)
-    (tmp_path / ".frames.old.k3j2h1" / "old" / "luma.npy").write_text("1")
-    (tmp_path / ".frames.k3j2h2").mkdir()
+    (tmp_path / ".frames.old.unfinished-k3j2h1" / "old").mkdir(parents=True)
+    (tmp_path / ".frames.old.unfinished-k3j2h1" / "old" / "luma.npy").write_text("1")
+    (tmp_path / ".frames.unfinished-k3j2h2").mkdir()
     with pytest.raises(RuntimeError), replacing_folder(tmp_path / "frames"):
         raise RuntimeError
     assert (tmp_path / "frames" / "luma.npy").read_text() == "1"

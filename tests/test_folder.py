@@ -54,7 +54,7 @@ def test_a_second_fetch_replaces_the_corpus_and_leaves_nothing_beside_it(
     fetch_folder(params, layout)
     (own / "3.mkv").write_bytes(b"edited")
     assert (layout.corpus / "3.mkv").read_bytes() == b"3.mkv"
-    (layout.corpus.parent / ".corpus.killed").mkdir()
+    (layout.corpus.parent / ".corpus.unfinished-killed").mkdir()
     fetch_folder(params, layout)
     assert (layout.corpus / "3.mkv").read_bytes() == b"edited"
     assert [path.name for path in layout.corpus.parent.iterdir()] == ["corpus"]

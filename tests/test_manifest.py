@@ -52,7 +52,7 @@ def test_every_clip_is_pinned_probed_and_joined_sorted_by_key(corpus: Layout, pa
 def test_a_second_run_gives_the_same_bytes(corpus: Layout, params: Params) -> None:
     manifest(params, corpus)
     first = sha256_file(corpus.manifest)
-    (corpus.manifest.parent / ".manifest.parquet.killed.parquet").touch()
+    (corpus.manifest.parent / ".manifest.parquet.unfinished-killed.parquet").touch()
     manifest(params, corpus)
     assert sha256_file(corpus.manifest) == first
     assert sorted(path.name for path in corpus.manifest.parent.iterdir()) == ["corpus", "manifest.parquet"]

@@ -17,6 +17,7 @@ from typing import Any
 from vmaf_train.errors import UserError
 
 CHUNK = 1 << 20
+UNFINISHED = "unfinished-"  # in the name of what is being written: nobody's own files are named so
 RETIRED = ".old"  # in the name of a folder that holds the earlier one while the new one takes its place
 
 
@@ -87,7 +88,7 @@ def _beside(path: Path, *, folder: bool = False, mark: str = "") -> Iterator[Pat
     """An empty temporary file or folder beside `path`, gone after the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_leftovers(path, folders=folder)
-    prefix = f".{path.name}{mark}."
+    prefix = f".{path.name}{mark}.{UNFINISHED}"
     while True:
         if folder:
             temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
@@ -140,9 +141,7 @@ def sweep_leftovers(path: Path, *, folders: bool = True) -> None:
     Those that a process still writes stay. An earlier folder that was moved away, and whose successor
     never came, is put back.
     """
-    if not folders and not path.suffix:
-        return  # such a name could be a file of somebody's own
-    mark, random = rf"(?P<mark>{re.escape(RETIRED)})?", "[a-z0-9_]{6,}"
+    mark, random = rf"(?P<mark>{re.escape(RETIRED)})?", rf"{UNFINISHED}[a-z0-9_]{{6,}}"
     pattern = re.compile(rf"\.{re.escape(path.name)}{mark}\.{random}{re.escape(path.suffix)}")
     with contextlib.suppress(OSError):
         for leftover in list(path.parent.iterdir()):
