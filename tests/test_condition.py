@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_factory import COUNT, X264, known_clip, make_clip
+from clip_factory import COUNT, X264, ffmpeg, known_clip, make_clip
 
 from vmaf_train.condition import Condition, is_flat
 from vmaf_train.video import iterate_frames
@@ -42,6 +42,21 @@ def test_a_clip_that_ends_early_and_damaged_frames_are_told(tmp_path: Path) -> N
     assert any(f"damaged frames: {hurt.damaged}" in note for note in hurt.notes(3))
 
 
+def test_joined_and_piped_clips_end_where_they_should(tmp_path: Path) -> None:
+    one = make_clip(tmp_path / "one.ts", *X264).read_bytes()
+    (tmp_path / "two.ts").write_bytes(one + one)
+    assert not condition_of(tmp_path / "two.ts").truncated
+    whole = make_clip(tmp_path / "whole.mkv", *X264)
+    # into a pipe FFmpeg writes the length of the source
+    piped = ffmpeg("-i", whole, "-frames:v", "20", "-c", "copy", "-f", "matroska", "-")
+    (tmp_path / "piped.mkv").write_bytes(piped)
+    assert condition_of(tmp_path / "piped.mkv") == Condition()
+
+
+def test_luma_of_rgb_is_limited_range(clips: Path) -> None:
+    assert not condition_of(known_clip(clips, "rgb.mkv")).full_range
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -68,3 +83,6 @@ def test_one_grey_level_is_flat_and_the_faintest_picture_is_not() -> None:
     grey[:, :320] += 8
     assert not is_flat(grey)
     assert is_flat(np.uint8([[7]]))
+    paper = np.full((360, 640), 235, np.uint8)
+    paper[4::16] = 16
+    assert not is_flat(paper)

@@ -40,6 +40,18 @@ def test_a_container_that_rounds_or_guesses_times_is_not_believed(clips: Path) -
             assert declared_span(container, stream) is None
 
 
+def test_a_lost_packet_is_damage_and_no_early_end(folder: Path) -> None:
+    data = make_clip(folder / "whole.ts", *X264).read_bytes()
+    middle = len(data) // 2 // 188 * 188
+    lost = folder / "lost.ts"
+    lost.write_bytes(data[:middle] + data[middle + 188 :])
+    with opened(lost) as (container, stream):
+        packets = read_packets(container, stream)
+    assert (packets.whole, packets.damaged) == (True, 1)
+    with pytest.raises(UserError, match=rf"lost\.ts: 1 of {packets.count} pictures are damaged"):
+        probe(lost, whole=True)
+
+
 def test_sound_alone_is_an_error_that_names_the_clip(folder: Path, plain: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "sine=duration=1", folder / "sound.mp4")
     ffmpeg("-i", plain, "-frames:v", "1", folder / "cover.png")

@@ -163,21 +163,24 @@ def test_a_copy_for_one_size_scores_frames_of_that_size_and_names_another(
         specialize(copy, 160, 90, tmp_path)
 
 
-@pytest.mark.parametrize("clips", [1, 3])
-def test_an_interrupted_run_ends_within_a_frame(clips: int, mean: LoadedModel, tmp_path: Path) -> None:
-    paths = [write_grey(tmp_path / f"{index}.mkv", [1] * 400) for index in range(clips)]
+@pytest.mark.parametrize(("clips", "every"), [(1, 1), (3, 1), (3, 200)])
+def test_an_interrupted_run_ends_within_a_frame(
+    clips: int, every: int, mean: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_grey(tmp_path / f"{index}.mkv", [1] * 2000) for index in range(clips)]
+    monkeypatch.setattr("vmaf_train.score.os.cpu_count", lambda: 4)
     done: dict[Path, int] = {}
 
     def stop(path: Path, count: int) -> None:
         done[path] = count
-        if count == 20:
+        if path == paths[0] and count == max(1, 20 // every):
             raise KeyboardInterrupt
 
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         score_videos(paths, mean, progress=stop)
     assert set(threading.enumerate()) <= before
-    assert max(done.values()) < 400
+    assert max(done.values()) < 2000 // every
 
 
 def test_a_step_below_one_is_refused(mean: LoadedModel, tmp_path: Path) -> None:

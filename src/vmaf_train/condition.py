@@ -36,7 +36,9 @@ class Condition:
         self.damaged += bool(frame.is_corrupt)
         self.interlaced = self.interlaced or frame.interlaced_frame
         self.hdr = self.hdr or HDR.get(int(frame.color_trc), "")
-        self.full_range = self.full_range or int(frame.color_range) == FULL_RANGE
+        # luma of RGB is made in limited range
+        full = int(frame.color_range) == FULL_RANGE and not frame.format.is_rgb
+        self.full_range = self.full_range or full
 
     @property
     def broken(self) -> bool:
@@ -67,5 +69,9 @@ class Condition:
 
 def is_flat(luma: Plane) -> bool:
     """Whether uint8 luma (H, W) shows one grey level and nothing else."""
-    sample = luma[::STEP, ::STEP] if min(luma.shape) >= 4 * STEP else luma
-    return int(sample.max()) - int(sample.min()) <= FLAT
+    # few pixels tell nearly always that it is not
+    return _spread(luma[::STEP, ::STEP]) <= FLAT and _spread(luma) <= FLAT
+
+
+def _spread(luma: Plane) -> int:
+    return int(luma.max()) - int(luma.min())

@@ -48,11 +48,15 @@ class Span:
 
 @dataclass(frozen=True)
 class Packets:
-    """What reading every packet, without decoding, says; `span` is None without times."""
+    """What reading every packet, without decoding, says."""
 
     count: int
     span: Span | None
+    """None without times."""
     whole: bool
+    """Whether the file ends where it says."""
+    damaged: int
+    """Packets that the demuxer found damaged."""
 
 
 @contextlib.contextmanager
@@ -140,14 +144,15 @@ class PacketReader:
     def __init__(self, container: Any, stream: VideoStream) -> None:
         """Read what the header declares."""
         self.declared = declared_span(container, stream)
-        self._own = (
-            stream.duration is not None or "DURATION" in stream.metadata or len(container.streams) == 1
-        )
+        # FFmpeg tags each stream when the file is whole; into a pipe it copies the source's duration
+        copied = container.metadata.get("ENCODER", "").startswith("Lavf")
+        alone = len(container.streams) == 1 and not copied
+        self._own = stream.duration is not None or "DURATION" in stream.metadata or alone
         self._indexed = len(stream.index_entries) if container.format.name == EXACT[0] else 0
         self._base = stream.time_base or Fraction(1)
         # AVI has no times of presentation: what the demuxer gives is the order of decoding
         self._exact = container.format.name != "avi"
-        self._count, self._timed, self._damaged = 0, 0, False
+        self._count, self._timed, self._damaged, self._cut = 0, 0, 0, False
         self._begin = self._last = self._end = 0
 
     def add(self, packet: Packet[Any]) -> None:
@@ -155,7 +160,9 @@ class PacketReader:
         if not packet.size:
             return
         self._count += 1
-        self._damaged |= packet.is_corrupt
+        self._damaged += packet.is_corrupt
+        # only the last packet tells an early end
+        self._cut = packet.is_corrupt
         if packet.pts is not None:
             until = packet.pts + (packet.duration or 0)
             self._begin = min(self._begin, packet.pts) if self._timed else packet.pts
@@ -169,7 +176,7 @@ class PacketReader:
         if self._timed > 1 and end == last:
             # no durations: the last picture is shown as long as the others on average
             end += (last - begin) // (self._timed - 1)
-        whole = not self._damaged and self._count >= self._indexed
+        whole = not self._cut and self._count >= self._indexed
         if declared is not None and self._own and self._timed and not self._indexed:
             # headers round times: two pictures, or a tenth of a second, is no loss
             slack = max(1 / (10 * self._base), Fraction(2 * (end - begin), self._timed))
@@ -177,7 +184,7 @@ class PacketReader:
         sure = self._timed == self._count and end > begin and self._exact
         span = Span(begin, Fraction(end - begin)) if sure else None
         span = declared if declared and span and declared.reaches_middle(last) else span
-        return Packets(self._count, span, whole)
+        return Packets(self._count, span, whole, self._damaged)
 
 
 def read_packets(container: Any, stream: VideoStream) -> Packets:

@@ -116,6 +116,7 @@ def score_video(
     every: int = 1,
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> ClipScore:
     """Score every `every`-th frame of a clip, the first included.
 
@@ -125,6 +126,7 @@ def score_video(
         every: step between frames, at least 1.
         threads: decoder threads; 0: one a core.
         progress: called with the number of frames scored so far.
+        watch: called at each decoded frame; what it raises ends the run.
 
     Raises:
         UserError: a wrong kind of model, no such file, not a video, or a stream that cannot be decoded to
@@ -145,7 +147,7 @@ def score_video(
     workers = threads or os.cpu_count() or 1
     frames: list[int] = []
     scored: list[float] = []
-    decoded = iterate_frames(path, every, threads, condition)
+    decoded = iterate_frames(path, every, threads, condition, watch)
     with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
         for index, score, flat in results:
             frames.append(index)
@@ -181,15 +183,14 @@ def score_videos(
 
     stop = threading.Event()
 
-    def one(path: Path) -> ClipScore | UserError:
-        def report(done: int) -> None:
-            if stop.is_set():
-                raise KeyboardInterrupt
-            if progress is not None:
-                progress(path, done)
+    def watch() -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
 
+    def one(path: Path) -> ClipScore | UserError:
+        report = None if progress is None else lambda done: progress(path, done)
         try:
-            return score_video(path, model, every=every, threads=threads, progress=report)
+            return score_video(path, model, every=every, threads=threads, progress=report, watch=watch)
         except UserError as error:
             return error
 

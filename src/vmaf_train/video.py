@@ -7,7 +7,7 @@ pixels stay as they are coded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def probe(path: Path, *, whole: bool = False) -> VideoInfo:
         whole: read every packet, so that a truncated clip is found and frames are counted, not believed.
 
     Raises:
-        UserError: no such file, not a video, no picture in it, or (with `whole`) truncated.
+        UserError: no such file, not a video, no picture in it, or (with `whole`) truncated or damaged.
     """
     with opened(path) as (container, stream):
         rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -60,6 +60,11 @@ def probe(path: Path, *, whole: bool = False) -> VideoInfo:
             raise UserError(
                 f"{path}: truncated after {packets.count} pictures; replace the clip or remove it"
             )
+        if whole and packets.damaged:
+            raise UserError(
+                f"{path}: {packets.damaged} of {packets.count} pictures are damaged; replace the clip or "
+                "remove it"
+            )
         count, span = packets.count, span or packets.span
     seconds = float(span.duration) * tick if span else count / rate if rate else 0.0
     if seconds and (not rate or abs(count / seconds / rate - 1) > RATE_TOLERANCE):
@@ -74,7 +79,11 @@ def iterate_luma(path: Path, every: int = 1, threads: int = 0) -> Iterator[tuple
 
 
 def iterate_frames(
-    path: Path, every: int = 1, threads: int = 0, condition: Condition | None = None
+    path: Path,
+    every: int = 1,
+    threads: int = 0,
+    condition: Condition | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (frame index, frame) of every `every`-th frame, the first included.
 
@@ -83,6 +92,7 @@ def iterate_frames(
         every: step between frames, at least 1.
         threads: decoder threads; 0: one a core.
         condition: filled with what is seen of the clip; complete after the last frame.
+        watch: called at each decoded frame; what it raises ends the decoding.
 
     Raises:
         UserError: as `probe`; also damage that ends the decoding.
@@ -94,6 +104,8 @@ def iterate_frames(
             packets.add(packet)
             for frame in packet.decode():
                 condition.see(frame)
+                if watch is not None:
+                    watch()
                 if index % every == 0:
                     yield index, frame
                 index += 1
