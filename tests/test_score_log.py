@@ -118,6 +118,8 @@ def test_a_target_that_cannot_be_is_named_before_a_clip_is_scored(
 def test_two_clips_of_one_name_and_a_file_in_place_of_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.mp4\.json: 2 clips would be written to it"):
         plan([Path("x/a.mp4"), Path("y/a.mp4")], tmp_path / "logs")
+    with pytest.raises(UserError, match="takes one clip, not 2"):
+        plan([Path("x/a.mp4"), Path("x/b.mp4")], STDOUT)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="for 2 clips it must be a folder"):
         plan([Path("x/a.mp4"), Path("x/b.mp4")], tmp_path / "file")

@@ -56,6 +56,8 @@ def plan(
         UserError: a target is a clip, a folder, another's file, the other target, or cannot be written.
     """
     logs: dict[Path, Path] = {}
+    if json == STDOUT and len(clips) > 1:
+        raise UserError(f"--json - takes one clip, not {len(clips)}; name a folder")
     if json == STDOUT or (json is not None and len(clips) == 1 and not json.is_dir()):
         logs = dict.fromkeys(clips, json)
     elif json is not None:
@@ -69,7 +71,10 @@ def plan(
     if csv is not None and csv.resolve() in {target.resolve() for target in logs.values()}:
         raise UserError(f"--json and --csv are both {csv}; name two files")
     for target in targets - {STDOUT}:
-        _check(target, clips, force)
+        try:
+            _check(target, clips, force)
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror}; name another place") from None
     return Targets(logs, csv)
 
 
@@ -83,8 +88,10 @@ def _check(target: Path, clips: Sequence[Path], force: bool) -> None:
             begins = handle.read(64)
         if begins and not begins.startswith(BEGINNINGS):
             raise UserError(f"{target} exists and holds no scores; name another file, or --force")
-    folder = next(parent for parent in target.absolute().parents if parent.exists())
-    if not folder.is_dir() or (not target.exists() and not os.access(folder, os.W_OK)):
+    # a link stays, and what it points to is replaced
+    replaced = target.is_file() or not target.exists()
+    folder = next(parent for parent in target.resolve().parents if parent.exists())
+    if not folder.is_dir() or (replaced and not os.access(folder, os.W_OK)):
         raise UserError(f"cannot write {target}: {folder} takes no files; name another place")
 
 
