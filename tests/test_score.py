@@ -178,7 +178,7 @@ def test_an_interrupted_run_ends_within_a_frame(
 
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
-        score_videos(paths, mean, progress=stop)
+        score_videos(paths, mean, every=every, progress=stop)
     assert set(threading.enumerate()) <= before
     assert max(done.values()) < 2000 // every
 
