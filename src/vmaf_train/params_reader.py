@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vmaf_train.errors import UserError
-from vmaf_train.params import MODEL_KINDS, FilterModel, Model, NrModel, Params, Shares
+from vmaf_train.params import MODEL_KINDS, FilterModel, Frames, Model, NrModel, Params, Shares
 
 T = TypeVar("T")
 CELL = 16  # pixels; design energies sees no less
@@ -117,68 +117,46 @@ def parse_params(raw: Any, *, source: str = "params.yaml") -> Params:
         )
     if not sum(vars(params.frames.coded.shares).values()) > 0:
         raise UserError(f"{source}: frames.coded.shares are all 0; give at least one of them a share")
-    _check_side(params, source)
-    _check_cells(params, source)
-    _check_batches(params, source)
-    _check_fragments(params, source)
-    _check_separable(params, source)
+    for name, section in params.models.items():
+        if isinstance(section, NrModel):
+            _check_metric(name, section, params.frames, source)
+        else:
+            _check_filter(name, section, source)
     return params
 
 
-def _check_side(params: Params, source: str) -> None:
-    for name, section in params.models.items():
-        if isinstance(section, NrModel) and params.frames.size != METRIC_SIDE:
+def _check_metric(name: str, section: NrModel, frames: Frames, source: str) -> None:
+    if frames.size != METRIC_SIDE:
+        raise UserError(
+            f"{source}: frames.size is {frames.size}, but {name} takes {METRIC_SIDE} pixels; "
+            f"set it to {METRIC_SIDE}, or list filters alone under models"
+        )
+    fragments = section.net.sampling == "fragments"
+    if fragments and not frames.fragments.places:
+        raise UserError(f"{source}: {name} samples fragments, but frames.fragments.places is 0; raise it")
+    if fragments and section.net.design != "energies":
+        raise UserError(f"{source}: {name}.net.sampling fragments needs design energies; change one")
+    for recipe in (section.capped, section.reference):
+        if recipe.batch_size < 2:
             raise UserError(
-                f"{source}: frames.size is {params.frames.size}, but {name} takes {METRIC_SIDE} pixels; "
-                f"set it to {METRIC_SIDE}, or list filters alone under models"
+                f"{source}: {name}'s batch_size is {recipe.batch_size}, and the batch normalisation of a "
+                "metric needs 2 clips or more; raise it"
             )
-
-
-def _check_separable(params: Params, source: str) -> None:
-    for name, section in params.models.items():
-        if not isinstance(section, FilterModel):
-            continue
-        given, most = section.net.separable, section.net.blocks if section.net.stride > 1 else 0
-        if given > most:
-            raise UserError(
-                f"{source}: {name}.net.separable is {given}; expected at most {most} (stride 1 has none)"
-            )
-
-
-def _check_cells(params: Params, source: str) -> None:
-    for name, section in params.models.items():
-        if not isinstance(section, NrModel) or section.net.design != "energies":
-            continue
-        for crop in (section.capped.crop, section.reference.crop):
-            if 0 < crop < CELL:
-                raise UserError(
-                    f"{source}: {name} crops {crop} pixels, less than a cell of design energies; "
-                    f"set crop to {CELL} or more, or to 0"
-                )
-
-
-def _check_batches(params: Params, source: str) -> None:
-    for name, section in params.models.items():
-        if not isinstance(section, NrModel):
-            continue
-        for recipe in (section.capped, section.reference):
-            if recipe.batch_size < 2:
-                raise UserError(
-                    f"{source}: {name}'s batch_size is {recipe.batch_size}, and the batch normalisation of a "
-                    "metric needs 2 clips or more; raise it"
-                )
-
-
-def _check_fragments(params: Params, source: str) -> None:
-    for name, section in params.models.items():
-        if not isinstance(section, NrModel) or section.net.sampling != "fragments":
-            continue
-        if not params.frames.fragments.places:
-            raise UserError(f"{source}: {name} samples fragments, but frames.fragments.places is 0; raise it")
-        if section.net.design != "energies":
-            raise UserError(f"{source}: {name}.net.sampling fragments needs design energies; change one")
-        if section.capped.crop or section.reference.crop:
+        if fragments and recipe.crop:
             raise UserError(f"{source}: {name} samples fragments, which no crop may cut; set crop to 0")
+        if section.net.design == "energies" and 0 < recipe.crop < CELL:
+            raise UserError(
+                f"{source}: {name} crops {recipe.crop} pixels, less than a cell of design energies; "
+                f"set crop to {CELL} or more, or to 0"
+            )
+
+
+def _check_filter(name: str, section: FilterModel, source: str) -> None:
+    given, most = section.net.separable, section.net.blocks if section.net.stride > 1 else 0
+    if given > most:
+        raise UserError(
+            f"{source}: {name}.net.separable is {given}; expected at most {most} (stride 1 has none)"
+        )
 
 
 def _is_spare_model(value: Any) -> bool:
