@@ -75,7 +75,7 @@ class FrameScorer:
         """
         height, width = frame.shape
         if self.model.is_specialized:
-            return self._unresized(frame)
+            return float(self.model.run(to_unit(frame)[None, None])[0])
 
         def resize(graph: ModelProto) -> None:
             resize_first(graph, height, width, sampling=self.model.sampling, codes=True)
@@ -87,13 +87,6 @@ class FrameScorer:
         luma = self._compact(frame)[None, None]
         score = session.run([facts.output.name], {facts.input.name: luma})[0]
         return float(score.reshape(()))
-
-    def _unresized(self, frame: Plane) -> float:
-        height, width = self.model.facts.input.shape[2:]
-        if frame.shape != (height, width):
-            found = f"{frame.shape[1]}x{frame.shape[0]}"
-            raise UserError(f"{self.model.id} is a copy for {width}x{height}, and the frames are {found}")
-        return float(self.model.run(to_unit(frame)[None, None])[0])
 
     def _compact(self, frame: Plane) -> Plane:
         """The frame without gaps between its rows, in memory that this thread uses for every frame.
