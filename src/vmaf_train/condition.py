@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vmaf_train.luma import Plane
 
@@ -61,10 +61,6 @@ class Condition:
         if self.interlaced:
             told.append("interlaced frames are scored woven, as they are coded")
         return told
-
-    def facts(self) -> dict[str, Any]:
-        """The same for a machine."""
-        return asdict(self)
 
 
 def is_flat(luma: Plane) -> bool:

@@ -74,8 +74,12 @@ def decoding(path: Path) -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: cannot decode ({reason}); replace the clip or remove it") from None
+        raise UserError(f"{path}: cannot decode ({reason(error)}); replace the clip or remove it") from None
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg says of an error, in one line."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
 def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:

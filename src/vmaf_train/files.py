@@ -16,7 +16,6 @@ from typing import Any
 
 from vmaf_train.errors import UserError
 
-CHUNK = 1 << 20
 UNFINISHED = "unfinished-"  # in the name of what is being written: nobody's own files are named so
 RETIRED = ".old"  # in the name of a folder that holds the earlier one while the new one takes its place
 

@@ -19,6 +19,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vmaf_train.container import reason
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.messages import cause, listening, notes, unused_options
@@ -90,7 +91,7 @@ def writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputC
         told = getattr(error, "__notes__", None)
         who = "refused by" if told else f"{encoder.name} or the container refuses:"
         raise UserError(
-            f"{target}: {who} {told[0] if told else _reason(error)}; try other options, or another suffix, "
+            f"{target}: {who} {told[0] if told else reason(error)}; try other options, or another suffix, "
             "for example .mkv"
         ) from None
 
@@ -212,7 +213,3 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
 def _describe(target: Stream, source: Stream) -> None:
     target.metadata.update(_tags(source.metadata))
     target.disposition = source.disposition
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

@@ -132,7 +132,7 @@ def log(clip: ClipScore, model: LoadedModel) -> dict[str, Any]:
         ],
         "pooled_metrics": {model.id: pooled},
         "aggregate_metrics": {},
-        "input": clip.condition.facts(),
+        "input": asdict(clip.condition),
         "model": {"id": model.id, "sha256": model.entry.sha256 if model.entry else None, **meaning(model)},
     }
 

@@ -7,10 +7,8 @@ scenes changes a byte of it.
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import functools
-import io
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -19,7 +17,7 @@ from vmaf_train.camera import published
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe, ffmpeg_version
-from vmaf_train.files import json_text, replacing_folder, write_json
+from vmaf_train.files import replacing_folder, write_json, write_text
 from vmaf_train.impair import (
     CODECS,
     LOW_VMAF,
@@ -33,7 +31,7 @@ from vmaf_train.impair import (
 )
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
-from vmaf_train.mos import clip_key
+from vmaf_train.mos import Score, clip_key, score_table
 from vmaf_train.params import Params, Synthetic
 from vmaf_train.photos import find_photos, photo_clip
 from vmaf_train.scenes import render_clip
@@ -83,8 +81,9 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
         where = folder.resolve()  # workers may have another current folder
         job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=where, photos=photos)
         clips = _render_all(job, names, params)
-        (folder / SCORES).write_text(_score_table(clips))
-        (folder / "clips.json").write_text(json_text([dataclasses.asdict(clip) for clip in clips]))
+        scores = [Score(clip.key, round(clip.mos, 4), clip.scene) for clip in clips]
+        write_text(folder / SCORES, score_table(scores))
+        write_json(folder / "clips.json", [dataclasses.asdict(clip) for clip in clips])
         write_json(folder / "provenance.json", provenance(params, min(len(photos), len(names))))
     return clips
 
@@ -171,11 +170,3 @@ def provenance(params: Params, photos: int) -> dict[str, Any]:
             "vmaf_model": VMAF_MODEL,
         },
     }
-
-
-def _score_table(clips: list[Rendered]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["key", "mos", "scene"])
-    writer.writerows([clip.key, f"{clip.mos:.4f}", clip.scene] for clip in clips)
-    return table.getvalue()
