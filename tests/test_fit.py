@@ -232,14 +232,14 @@ def test_settings_of_the_process_are_as_before(frames: Layout, make_params: Make
 def command(
     frames: Layout, raw_params: Callable[..., dict[str, Any]]
 ) -> Callable[..., subprocess.Popen[str]]:
-    """Start `vmaf-train fit` for the filter in the tiny repository, with changed parameters."""
+    """Start `vmaf-train fit` in the tiny repository, with changed parameters."""
 
-    def start(**changes: Any) -> subprocess.Popen[str]:
+    def start(model: str = FILTER, **changes: Any) -> subprocess.Popen[str]:
         with open(frames.params, "w") as file:
             YAML().dump(raw_params(**SMALL, **changes), file)
         (frames.root / "tmp").mkdir()
         return subprocess.Popen(
-            [Path(sys.executable).with_name("vmaf-train"), "fit", FILTER],
+            [Path(sys.executable).with_name("vmaf-train"), "fit", model],
             cwd=frames.root,
             env={
                 **os.environ,
@@ -263,6 +263,25 @@ def test_the_command_prints_one_line_and_leaves_no_other_file(frames: Layout, co
     assert output.count("\n") == 1
     assert sorted(path.name for path in frames.root.iterdir()) == ["data", "params.yaml", "tmp"]
     assert list((frames.root / "tmp").iterdir()) == []
+
+
+def test_two_processes_train_together_until_nothing_improves_and_one_reports(
+    frames: Layout, command: StartFit, make_params: MakeParams
+) -> None:
+    # at this rate the figure soon falls and rises
+    recipe = {f"{NR}__reference__{name}": value for name, value in {"batch_size": 2, "patience": 1}.items()}
+    process = command(
+        NR, max_steps=-1, lr=0.1, train__devices=2, train__strategy="ddp",
+        **recipe, **{f"{NR}__reference__epochs": 50},
+    )  # fmt: skip
+    try:
+        output, errors = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert output.startswith(f"fit {NR}: best val/mse ")
+    assert output.count("\n") == 1
+    load_checkpoint(frames.checkpoint(NR), make_params(**SMALL).model(NR))
 
 
 def test_ctrl_c_ends_with_one_line_and_status_130_and_the_earlier_checkpoint(

@@ -182,9 +182,11 @@ def split() -> None:
 @app.command(rich_help_panel=PIPELINE)
 def fit(model: ModelId) -> None:
     """Train one model and keep its best checkpoint: data/checkpoints."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from vmaf_train.fit import fit as run
 
-    print(f"fit {model}: {run(model, *_stage())}")
+    rank_zero_only(print)(f"fit {model}: {run(model, *_stage())}")
 
 
 @app.command(rich_help_panel=PIPELINE)

@@ -149,7 +149,8 @@ class _KeepBest(Callback):
     def on_validation_end(self, trainer: Trainer, training: LightningModule) -> None:
         if not isinstance(training, Training):
             raise TypeError(f"cannot keep the best of a {type(training).__name__}")
-        value = float(trainer.callback_metrics[training.monitor])
+        # each process has batch statistics of its own: all go by the figure of the one that writes
+        value = float(trainer.strategy.broadcast(float(trainer.callback_metrics[training.monitor])))
         self.seen = trainer.global_step
         if value < self.value:
             self.value, self.step, self.waited = value, trainer.global_step, 0
