@@ -86,7 +86,19 @@ def test_deeper_video_levels_round_to_the_8_bit_ones() -> None:
     assert to_8_bits(np.array([0, 255], dtype=np.uint8), 8).tolist() == [0, 255]
 
 
-FORMATS = ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "nv21", "gray", "yuv420p10le", "yuv420p10be"]
+FORMATS = [
+    "yuv420p",
+    "yuvj420p",
+    "yuv422p",
+    "yuv444p",
+    "nv12",
+    "nv21",
+    "gray",
+    "yuv420p10le",
+    "yuv420p10be",
+    "ya8",
+    "ya16le",
+]
 DEEP = ["yuv422p12le", "gray10le", "p010le", "p016le", "yuva420p", "uyvy422", "yuyv422"]
 
 
@@ -98,12 +110,14 @@ def test_luma_is_the_plane_as_coded_in_every_pixel_format(pix_fmt: str, tmp_path
         padded = np.zeros((plane.height, plane.line_size), np.uint8)
         padded[:, : plane.width] = value
         plane.update(padded.tobytes())
-    if pix_fmt.startswith("gray") or pix_fmt == "yuvj420p":
+    if pix_fmt.startswith(("gray", "ya")) or pix_fmt == "yuvj420p":
         # conversion to these would stretch the range: write the plane itself
-        deep = "10" in pix_fmt
+        shift = 2 if "10" in pix_fmt else 8 if "16" in pix_fmt else 0
+        step = 2 if pix_fmt.startswith("ya") else 1
         frame = VideoFrame(166, 94, pix_fmt)
-        padded = np.zeros((94, frame.planes[0].line_size // (1 + deep)), np.uint16 if deep else np.uint8)
-        padded[:, :166] = coded.astype(padded.dtype) << (2 if deep else 0)
+        kind = np.dtype(np.uint16 if shift else np.uint8)
+        padded = np.full((94, frame.planes[0].line_size // kind.itemsize), 200, kind)
+        padded[:, : 166 * step : step] = coded.astype(kind) << shift
         frame.planes[0].update(padded.tobytes())
     else:
         frame = frame.reformat(format=pix_fmt)

@@ -44,6 +44,18 @@ def test_photos_are_found_at_any_depth_in_order(layout: Layout) -> None:
         assert [path.name for path in find_photos(value, layout)] == ["a.png", "1.JPG"]
 
 
+def test_every_container_of_a_corpus_is_a_scene_and_other_files_are_told(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (layout.photos / ".hidden").mkdir(parents=True)
+    for name in ("a.ts", "b.mpeg", "c.heic", "README.md", ".DS_Store", "notes.txt"):
+        (layout.photos / name).write_bytes(b"x")
+    assert [path.name for path in find_photos("data/photos", layout)] == ["a.ts", "b.mpeg"]
+    said = capsys.readouterr().out
+    assert said.endswith("no known photograph or clip, left out: c.heic, notes.txt\n")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("value", ["data/corpus", "data", "."])
 def test_the_corpus_that_is_about_to_be_replaced_gives_no_photos(layout: Layout, value: str) -> None:
     layout.corpus.mkdir(parents=True)

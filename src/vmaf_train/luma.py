@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 HIGH_ALIGNED = re.compile(r"p[024]1[0-9](le|be)|.*msb(le|be)")  # bits in the upper part of 16
+GRAY_ALPHA = ("ya8", "ya16le", "ya16be")  # luma and transparency by turns
 Plane: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -141,16 +142,17 @@ def luma_view(frame: VideoFrame, path: Path) -> Plane:
     name, first = frame.format.name, frame.format.components[0]
     kind = np.dtype(np.uint16 if first.bits > 8 else np.uint8)
     kind = kind.newbyteorder(">" if frame.format.is_big_endian else "<")
+    step = 2 if name in GRAY_ALPHA else 1
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[: frame.height]
-    luma = rows[:, : frame.width * kind.itemsize].view(kind)
+    luma = rows[:, : frame.width * step * kind.itemsize].view(kind)[:, ::step]
     # some formats keep their 10 or 12 bits in the upper part of 16
     return _upright(to_8_bits(luma, 16 if HIGH_ALIGNED.fullmatch(name) else first.bits), frame, path)
 
 
 def _has_luma_plane(layout: VideoFormat) -> bool:
     first = layout.components[0]
-    alone = layout.is_planar or layout.name.startswith("gray")
+    alone = layout.is_planar or layout.name.startswith("gray") or layout.name in GRAY_ALPHA
     return alone and first.is_luma and not layout.is_rgb and 8 <= first.bits <= 16
 
 

@@ -12,11 +12,12 @@ from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
+from vmaf_train.mos import CLIP_SUFFIXES
 from vmaf_train.own import own_folder
 from vmaf_train.scenes import FINE
 
+PAGE = "README.md"
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m")
 
 
 def find_photos(value: str, layout: Layout) -> list[Path]:
@@ -38,6 +39,11 @@ def find_photos(value: str, layout: Layout) -> list[Path]:
             f"no photograph or clip in {folder} (looked for {', '.join(kinds)}); add some, or set "
             "corpus.synthetic.photos back to data/photos"
         )
+    others = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in kinds]
+    unknown = sorted(path.name for path in others if path.name != PAGE and not path.name.startswith("."))
+    if unknown:
+        names = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
+        print(f"fetch: files of {folder} that are no known photograph or clip, left out: {names}")
     return found
 
 

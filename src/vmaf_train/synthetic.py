@@ -76,6 +76,11 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
         )
     photos = [path.absolute() for path in find_photos(wanted.photos, layout)]
     names = [f"{index:04d}" for index in range(wanted.scenes)]
+    if len(photos) > len(names):
+        print(
+            f"fetch: {len(photos) - len(names)} of {len(photos)} photographs and clips are not used: "
+            f"corpus.synthetic.scenes is {len(names)}"
+        )
     with replacing_folder(layout.corpus) as folder:
         (folder / CLIPS).mkdir()
         where = folder.resolve()  # workers may have another current folder
