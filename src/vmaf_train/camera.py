@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from vmaf_train.leaves import Plane
+from vmaf_train.leaves import Canvas
 
 Frames = NDArray[np.uint8]
 MARGIN = 1.15  # picture beyond the frame, for the camera's path
 LOW, HIGH = 16, 235  # limited range, as video is coded
 
 
-def film(luma: Plane) -> Frames:
+def film(luma: Canvas) -> Frames:
     """Luma in code values bent into limited range with a soft knee, as cameras do."""
     middle, half = np.float32((LOW + HIGH) / 2), np.float32((HIGH - LOW) / 2)
     bent = (luma - middle) / half

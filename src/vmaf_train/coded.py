@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from vmaf_train.degrade import blur, noisy
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
-from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
+from vmaf_train.ffmpeg import BITEXACT, grey_video, run_ffmpeg
 from vmaf_train.luma import Plane
 from vmaf_train.params import CodedPairs, Compute
 from vmaf_train.video import iterate_luma
 
-BLUR_JPEG = "blur_jpeg"  # the share of frames that keep their plain degraded twin
 NOISE, CLEAN = "noise", "clean"  # the shares of frames whose twins go through no encoder
 NOISE_RANGE = (2.0, 12.0)  # standard deviation, code values
 GROUP = 4  # pictures a group
@@ -211,19 +210,13 @@ def through_encoder(frames: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:
     Raises:
         UserError: the encoder fails, or gives another number of pictures.
     """
-    import ffmpeg
-
     margin = (GROUP - 1) * max(abs(step) for drift in job.drift for step in drift)
     video = np.concatenate(
         [_drifting(frame, drift, margin) for frame, drift in zip(frames, job.drift, strict=True)]
     )
     codec = CODECS[job.encode.codec]
-    raw = ffmpeg.input(
-        "pipe:", format="rawvideo", pix_fmt="yuv420p", s=f"{video.shape[2]}x{video.shape[1]}", framerate=25
-    )
+    raw, data = grey_video(video, 25)
     quality = {"crf": job.encode.crf, codec.preset: job.encode.preset}
-    chroma = bytes([128]) * (video.shape[1] * video.shape[2] // 2)
-    data = b"".join(picture.tobytes() + chroma for picture in video)
     with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
         path = Path(folder) / "coded.mkv"
         command = raw.output(str(path), pix_fmt="yuv420p", **codec.settings, **quality, **BITEXACT)

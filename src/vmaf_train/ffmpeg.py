@@ -14,6 +14,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmaf_train.errors import UserError
 
 # -nostdin alone does not stop every build from reading the terminal: stdin is closed as well
@@ -45,13 +48,11 @@ def ffmpeg_exe() -> str:
 @functools.cache
 def ffmpeg_version() -> str:
     """Version word of the binary, for example `7.0.2-static`."""
-    first = _run([ffmpeg_exe(), "-version"], b"", "asking ffmpeg for its version", None).splitlines()[0]
+    first = _run([ffmpeg_exe(), "-version"], b"", "asking ffmpeg for its version").splitlines()[0]
     return first.decode(errors="replace").split()[2]
 
 
-def run_ffmpeg(
-    command: Any, *, what: str, data: bytes | memoryview = b"", threads: int = 1, timeout: float | None = None
-) -> bytes:
+def run_ffmpeg(command: Any, *, what: str, data: bytes | memoryview = b"", threads: int = 1) -> bytes:
     """Run one ffmpeg command, quietly and without a terminal, and return what it wrote to stdout.
 
     Args:
@@ -59,19 +60,18 @@ def run_ffmpeg(
         what: the job in a few words, for the error: `encoding 0003_b.mkv`.
         data: bytes for an input named `pipe:`.
         threads: threads of the filters; encoders take theirs from the command (`BITEXACT`: one).
-        timeout: seconds after which ffmpeg is killed.
 
     Raises:
-        UserError: ffmpeg fails or takes too long; the text carries its first line of complaint.
+        UserError: ffmpeg fails; the text carries its first line of complaint.
     """
     import ffmpeg
 
     arguments = ffmpeg.compile(command, cmd=ffmpeg_exe())
     limits = ("-filter_threads", str(threads), "-filter_complex_threads", str(threads))
-    return _run([arguments[0], *QUIET, *limits, *arguments[1:]], data, what, timeout)
+    return _run([arguments[0], *QUIET, *limits, *arguments[1:]], data, what)
 
 
-def _run(arguments: list[str], data: bytes | memoryview, what: str, timeout: float | None) -> bytes:
+def _run(arguments: list[str], data: bytes | memoryview, what: str) -> bytes:
     try:
         process = subprocess.Popen(
             arguments,
@@ -90,10 +90,7 @@ def _run(arguments: list[str], data: bytes | memoryview, what: str, timeout: flo
     with process:
         try:
             # Popen's type has no memoryview, its code does
-            output, complaint = process.communicate(data or None, timeout=timeout)  # type: ignore[arg-type]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise UserError(f"{what}: ffmpeg was stopped after {timeout:g} s; try a smaller clip") from None
+            output, complaint = process.communicate(data or None)  # type: ignore[arg-type]
         except BaseException:
             process.kill()
             raise
@@ -102,6 +99,17 @@ def _run(arguments: list[str], data: bytes | memoryview, what: str, timeout: flo
         reason = lines[0] if lines else f"exit status {process.returncode}"
         raise UserError(f"{what}: ffmpeg failed: {reason.strip()}; check the file and the free disk space")
     return output
+
+
+def grey_video(luma: NDArray[np.uint8], fps: float) -> tuple[Any, bytes]:
+    """Luma (N, H, W) with even sides as yuv420p, chroma flat: an input of ffmpeg-python, and its bytes."""
+    import ffmpeg
+
+    _, height, width = luma.shape
+    size = f"{width}x{height}"
+    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=fps)
+    chroma = bytes([128]) * (height * width // 2)
+    return stream, b"".join(frame.tobytes() + chroma for frame in luma)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from vmaf_train.camera import Frames, add_grain
 from vmaf_train.errors import UserError
-from vmaf_train.ffmpeg import BITEXACT, run_ffmpeg
+from vmaf_train.ffmpeg import BITEXACT, grey_video, run_ffmpeg
 
 # codec -> encoder settings (one thread, nothing of the machine in the file), then the name of the
 # quality setting and its values from the best to the worst rung of the ladder
@@ -155,22 +155,9 @@ def encode(clip: Frames, impairment: Impairment, fps: int, path: Path) -> None:
     """
 
     settings, scale, _, _ = CODECS[impairment.codec]
-    raw = _raw_input(clip, fps)
+    raw, data = grey_video(clip, fps)
     output = raw.output(str(path), pix_fmt="yuv420p", **settings, **{scale: impairment.quality}, **BITEXACT)
-    run_ffmpeg(output, what=f"encoding {path.name}", data=yuv420(clip))
-
-
-def yuv420(clip: Frames) -> bytes:
-    """Raw yuv420p bytes of luma frames with even sides, chroma flat."""
-    chroma = bytes([128]) * (clip.shape[1] * clip.shape[2] // 2)
-    return b"".join(frame.tobytes() + chroma for frame in clip)
-
-
-def _raw_input(clip: Frames, fps: int) -> Any:
-    import ffmpeg
-
-    size = f"{clip.shape[2]}x{clip.shape[1]}"
-    return ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=fps)
+    run_ffmpeg(output, what=f"encoding {path.name}", data=data)
 
 
 def vmaf(paths: Sequence[Path], pristine: Frames, fps: int) -> list[float]:
@@ -221,10 +208,11 @@ def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str, times: int =
 
     with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
         log = Path(folder) / "vmaf.json"
-        pair = [_renumbered(shown, fps), _renumbered(_raw_input(pristine, fps), fps)]
+        raw, data = grey_video(pristine, fps)
+        pair = [_renumbered(shown, fps), _renumbered(raw, fps)]
         options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1}
         measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
-        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=yuv420(pristine) * times)
+        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=data * times)
         try:
             report: dict[str, Any] = json.loads(log.read_text())
         except (OSError, ValueError):

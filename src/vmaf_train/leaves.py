@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-Plane = NDArray[np.float32]
+Canvas = NDArray[np.float32]
 TILE = 512
 
 
@@ -24,7 +24,7 @@ def seeded(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
-def noise_tile(rng: np.random.Generator, slope: float, stretch: float = 1.0, angle: float = 0.0) -> Plane:
+def noise_tile(rng: np.random.Generator, slope: float, stretch: float = 1.0, angle: float = 0.0) -> Canvas:
     """Periodic noise (TILE, TILE) with amplitude spectrum 1/f^slope, mean 0, standard deviation 1.
 
     `stretch` > 1 draws it out along `angle` (radians): grass, hair, wood, water.
@@ -38,18 +38,18 @@ def noise_tile(rng: np.random.Generator, slope: float, stretch: float = 1.0, ang
     spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE))) * radius**-slope
     spectrum[0, 0] = 0.0
     tile = np.fft.irfft2(spectrum, s=(TILE, TILE))
-    scaled: Plane = (tile / tile.std()).astype(np.float32)
+    scaled: Canvas = (tile / tile.std()).astype(np.float32)
     return scaled
 
 
-def crop_tile(tile: Plane, y: int, x: int, height: int, width: int) -> Plane:
+def crop_tile(tile: Canvas, y: int, x: int, height: int, width: int) -> Canvas:
     """A (height, width) piece of a periodic tile, wrapped around."""
     rows = np.arange(y, y + height) % TILE
     columns = np.arange(x, x + width) % TILE
     return tile[rows[:, None], columns]
 
 
-def stretched(tile: Plane, height: int, width: int, zoom: float) -> Plane:
+def stretched(tile: Canvas, height: int, width: int, zoom: float) -> Canvas:
     """The tile's corner enlarged `zoom` times and cut to (height, width): smooth, large forms."""
     part = crop_tile(tile, 0, 0, int(height / zoom) + 2, int(width / zoom) + 2)
     image = Image.fromarray(part).resize((width, height), Image.Resampling.BICUBIC)
@@ -78,7 +78,7 @@ class Leaf:
     soft: float = 1.0
 
 
-def paint(canvas: Plane, leaf: Leaf, tile: Plane, corner: tuple[int, int]) -> None:
+def paint(canvas: Canvas, leaf: Leaf, tile: Canvas, corner: tuple[int, int]) -> None:
     """Paint one leaf over `canvas` (H, W), in place; `corner` is where its texture starts in `tile`."""
     found = _window(canvas, leaf, leaf.soft)
     if found is None:
@@ -100,7 +100,7 @@ def paint(canvas: Plane, leaf: Leaf, tile: Plane, corner: tuple[int, int]) -> No
     window += alpha * (value - window)
 
 
-def paint_shadow(canvas: Plane, leaf: Leaf, depth: float) -> None:
+def paint_shadow(canvas: Canvas, leaf: Leaf, depth: float) -> None:
     """Darken `canvas` by the fraction `depth` around and below where `leaf` will lie."""
     offset = 0.25 * min(leaf.a, leaf.b)
     found = _window(canvas, replace(leaf, y=leaf.y + offset, x=leaf.x + 0.5 * offset), 4 * offset)
@@ -109,7 +109,7 @@ def paint_shadow(canvas: Plane, leaf: Leaf, depth: float) -> None:
         window *= 1 - np.float32(depth) * np.clip(2 * (np.float32(1.25) - distance), 0, 1)
 
 
-def _window(canvas: Plane, leaf: Leaf, border: float) -> tuple[Plane, Plane, Plane, Plane] | None:
+def _window(canvas: Canvas, leaf: Leaf, border: float) -> tuple[Canvas, Canvas, Canvas, Canvas] | None:
     """The part of `canvas` a leaf touches; there, its own two coordinates and the distance (1: the edge)."""
     cos, sin = np.float32(np.cos(leaf.angle)), np.float32(np.sin(leaf.angle))
     reach = np.array([[abs(sin) * leaf.a, abs(cos) * leaf.b], [abs(cos) * leaf.a, abs(sin) * leaf.b]])
@@ -135,7 +135,7 @@ def _window(canvas: Plane, leaf: Leaf, border: float) -> tuple[Plane, Plane, Pla
     return canvas[y0:y1, x0:x1], u, v, distance
 
 
-def write_text(canvas: Plane, rng: np.random.Generator, size: int, luma: float) -> None:
+def write_text(canvas: Canvas, rng: np.random.Generator, size: int, luma: float) -> None:
     """Write a few random words, `size` pixels high, somewhere on `canvas`, in place."""
     height, width = canvas.shape
     letters = np.array(list(string.ascii_letters + string.digits))
@@ -152,13 +152,13 @@ def write_text(canvas: Plane, rng: np.random.Generator, size: int, luma: float) 
     canvas += alpha * (np.float32(luma) - canvas)
 
 
-def as_bytes(canvas: Plane) -> NDArray[np.uint8]:
+def as_bytes(canvas: Canvas) -> NDArray[np.uint8]:
     """A plane of 0..1 as 8-bit codes 0..255."""
     codes: NDArray[np.uint8] = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
     return codes
 
 
-def blurred(canvas: Plane, sigma: float) -> Plane:
+def blurred(canvas: Canvas, sigma: float) -> Canvas:
     """Gaussian blur of a plane whose values lie in 0..1, at 8 bits (what is out of focus)."""
     image = Image.fromarray(as_bytes(canvas)).filter(ImageFilter.GaussianBlur(sigma))
     return np.asarray(image, dtype=np.float32) / np.float32(255)

@@ -14,8 +14,8 @@ from PIL import Image
 from vmaf_train.camera import MARGIN, Frames, camera, film, lens
 from vmaf_train.leaves import (
     TILE,
+    Canvas,
     Leaf,
-    Plane,
     as_bytes,
     blurred,
     noise_tile,
@@ -62,7 +62,7 @@ def render_still(name: str, seed: int, width: int, height: int) -> Frames:
     return still
 
 
-def _background(rng: np.random.Generator, tiles: list[Plane], height: int, width: int) -> Plane:
+def _background(rng: np.random.Generator, tiles: list[Canvas], height: int, width: int) -> Canvas:
     """Sky or wall above, perhaps textured ground below."""
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
@@ -80,7 +80,7 @@ def _background(rng: np.random.Generator, tiles: list[Plane], height: int, width
     return canvas.astype(np.float32)
 
 
-def _fill(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float) -> None:
+def _fill(canvas: Canvas, rng: np.random.Generator, tiles: list[Canvas], unit: float) -> None:
     """Groups of leaves from far to near, with the far ones out of focus; then bodies and text."""
     for _ in range(int(rng.integers(0, 10))):
         _mass(canvas, rng, tiles, unit)
@@ -103,7 +103,7 @@ def _fill(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: flo
             write_text(canvas, rng, max(size, 4), float(rng.choice([0.05, 0.95])))
 
 
-def _mass(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float) -> None:
+def _mass(canvas: Canvas, rng: np.random.Generator, tiles: list[Canvas], unit: float) -> None:
     """A large plain thing, sharp or soft: a hill, a wall, a vehicle, furniture."""
     height, width = canvas.shape
     size = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6)))) * height
@@ -130,7 +130,7 @@ def _mass(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: flo
     paint(canvas, leaf, tiles[int(rng.integers(3))], (int(rng.integers(TILE)), int(rng.integers(TILE))))
 
 
-def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: float, far: float) -> None:
+def _group(canvas: Canvas, rng: np.random.Generator, tiles: list[Canvas], unit: float, far: float) -> None:
     """Leaves of one kind around one place: foliage, pebbles, bricks, a crowd, a row of houses.
 
     The radius has density r^-3 between a smallest and a largest one (Lee, Mumford and Huang).
@@ -192,7 +192,7 @@ def _group(canvas: Plane, rng: np.random.Generator, tiles: list[Plane], unit: fl
         paint(canvas, leaf, tile, (int(rng.integers(TILE)), int(rng.integers(TILE))))
 
 
-def _body(canvas: Plane, rng: np.random.Generator, tiles: list[Plane]) -> None:
+def _body(canvas: Canvas, rng: np.random.Generator, tiles: list[Canvas]) -> None:
     """A large smooth rounded body: skin, cloth, a ball."""
     height, width = canvas.shape
     size = rng.uniform(0.08, 0.3) * height
@@ -216,8 +216,8 @@ def _body(canvas: Plane, rng: np.random.Generator, tiles: list[Plane]) -> None:
 
 
 def _near_layer(
-    rng: np.random.Generator, tiles: list[Plane], height: int, width: int, unit: float
-) -> tuple[Plane, Plane]:
+    rng: np.random.Generator, tiles: list[Canvas], height: int, width: int, unit: float
+) -> tuple[Canvas, Canvas]:
     """A few near things, perhaps out of focus: their luma and their mask 0..1."""
     near = np.full((height, width), np.float32(rng.uniform(0.1, 0.8)))
     marked = np.zeros((height, width), np.float32)
@@ -250,7 +250,7 @@ def _near_layer(
     return near, marked
 
 
-def _exposure(canvas: Plane, rng: np.random.Generator) -> tuple[np.float32, np.float32]:
+def _exposure(canvas: Canvas, rng: np.random.Generator) -> tuple[np.float32, np.float32]:
     """Scale and shift that give the canvas the mean and contrast of filmed luma, in code values."""
     mean = float(np.clip(rng.normal(108, 32), 36, 185))
     spread = float(np.clip(rng.normal(46, 14), 12, 72))
