@@ -23,15 +23,15 @@ from typing import Annotated, Any
 import ffmpeg
 import numpy as np
 import typer
-from machine import machine, markdown
+from machine import machine, markdown, program
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from vmaf_train.degrade import blur
 from vmaf_train.errors import UserError
-from vmaf_train.ffmpeg import run_ffmpeg
+from vmaf_train.ffmpeg import grey_video, run_ffmpeg
 from vmaf_train.load import LoadedModel, load_model
-from vmaf_train.planes import filter_plane
+from vmaf_train.planes import filter_codes
 
 Frames = NDArray[np.uint8]
 CRFS = (22, 27, 32, 37)
@@ -105,10 +105,7 @@ def through(luma: Frames, name: str, **options: Any) -> Frames:
 
 def encode(luma: Frames, path: Path, crf: int, preset: str) -> int:
     """Encode luma (flat chroma) with libx264; return the bytes."""
-    _, height, width = luma.shape
-    shown = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=f"{width}x{height}", framerate=FPS)
-    chroma = bytes([128]) * (width * height // 2)
-    data = b"".join(frame.tobytes() + chroma for frame in luma)
+    shown, data = grey_video(luma, FPS)
     output = shown.output(str(path), vcodec="libx264", crf=crf, preset=preset, pix_fmt="yuv420p")
     run_ffmpeg(output, what=f"encoding at CRF {crf}", data=data)
     return path.stat().st_size
@@ -136,7 +133,7 @@ def quality(path: Path, clean: Frames, folder: Path) -> tuple[float, float, floa
 def filtered(model: LoadedModel, luma: Frames) -> Frames:
     planes = luma.copy()
     for plane in planes:
-        filter_plane(plane, 8, model.run)
+        filter_codes(plane, 8, model.run_codes)
     return planes
 
 
@@ -202,4 +199,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

@@ -25,7 +25,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import psutil
 import typer
-from machine import machine
+from machine import machine, program
 
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe
@@ -198,4 +198,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

@@ -25,7 +25,7 @@ import ffmpeg
 import typer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from machine import machine, make_clip, markdown
+from machine import machine, make_clip, markdown, program
 
 from vmaf_train.encode import Encoder
 from vmaf_train.ffmpeg import run_ffmpeg
@@ -129,4 +129,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

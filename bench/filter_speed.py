@@ -21,7 +21,7 @@ from typing import Annotated
 import av
 import typer
 from av.video.frame import VideoFrame
-from machine import machine, make_clip, table
+from machine import machine, make_clip, program, table
 
 from vmaf_train.encode import Encoder
 from vmaf_train.filter import filter_video
@@ -117,4 +117,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

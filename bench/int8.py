@@ -13,8 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import typer
-from machine import machine, markdown
+from machine import machine, markdown, program
 
 from vmaf_train.files import made_by
 from vmaf_train.graph import check_graph
@@ -65,4 +64,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

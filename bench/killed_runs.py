@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import typer
+from machine import program
 
 from vmaf_train.files import sha256_file
 
@@ -67,4 +67,4 @@ def main(clip: Path, clips: int = 16, kills: int = 10, params: Path = Path("para
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

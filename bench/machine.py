@@ -1,14 +1,18 @@
-"""The machine in one line, and clips to measure on: shared by all benchmarks."""
+"""The machine in one line, clips to measure on, a door: shared by all benchmarks."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import ffmpeg
+import typer
 
+from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import ffmpeg_version, run_ffmpeg
 
 LIBRARIES = ("onnxruntime", "numpy", "av")
@@ -41,6 +45,14 @@ def make_clip(path: Path, width: int, height: int, frames: int, *, crf: int = 23
     settings = {"frames:v": frames, "c:v": "libx264", "crf": crf, "preset": "medium", "pix_fmt": "yuv420p"}
     run_ffmpeg(noisy.output(str(path), **settings), what=f"making {path.name}", threads=0)
     return path
+
+
+def program(main: Callable[..., None]) -> None:
+    """Run a benchmark's command line; a user's mistake is one line, as everywhere."""
+    try:
+        typer.run(main)
+    except UserError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

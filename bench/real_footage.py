@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import ffmpeg
 import numpy as np
 import typer
-from machine import machine, markdown
+from machine import machine, markdown, program
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
@@ -190,4 +190,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

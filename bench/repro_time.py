@@ -15,8 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import typer
-from machine import machine
+from machine import machine, program
 
 ROOT = Path(__file__).resolve().parents[1]
 UNBUFFERED = {**os.environ, "PYTHONUNBUFFERED": "1"}  # a line counts when it is written
@@ -47,4 +46,4 @@ def main(repository: Path = ROOT, keep: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

@@ -21,7 +21,7 @@ from typing import Annotated, NamedTuple
 import av
 import numpy as np
 import typer
-from machine import machine, make_clip, table
+from machine import machine, make_clip, program, table
 
 from vmaf_train.load import LoadedModel, load_model, models_dir
 from vmaf_train.score import FrameScorer, score_video
@@ -101,4 +101,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

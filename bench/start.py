@@ -15,8 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import typer
-from machine import machine, make_clip, table
+from machine import machine, make_clip, program, table
 
 
 def main(model: str = "nr_metric_v3", runs: int = 10, unverified: bool = False) -> None:
@@ -61,4 +60,4 @@ def main(model: str = "nr_metric_v3", runs: int = 10, unverified: bool = False) 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import typer
-from machine import machine, table
+from machine import machine, program, table
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -210,4 +209,4 @@ def main(seconds: float = 10, clips: int = 256, threads: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)

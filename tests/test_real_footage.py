@@ -47,5 +47,6 @@ def test_metrics_stand_beside_vmaf_and_filters_beside_doing_nothing(clips: Path,
 
 def test_a_folder_without_clips_is_told(tmp_path: Path) -> None:
     done = run(tmp_path, "--seconds", "0.2")
-    assert done.returncode != 0
-    assert "no clip in" in done.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith("real_footage.py: no clip in ")
+    assert done.stderr.count("\n") == 1
