@@ -53,6 +53,21 @@ def test_what_the_encoder_ignores_is_a_note_and_no_cause() -> None:
         assert notes(heard, "libx264") == ["libx264: Error parsing option 'bogus = 3'"]
 
 
+def test_what_is_said_while_nobody_listens_stays_with_the_host_program() -> None:
+    av.logging.set_level(av.logging.VERBOSE)
+    try:
+        with av.logging.Capture(local=False) as host:
+            open_encoder("libx264")
+        with listening():
+            open_encoder("libx264")
+        with av.logging.Capture(local=False) as after:
+            pass
+    finally:
+        av.logging.set_level(None)
+    assert [who for _, who, _ in host if who == "libx264"]
+    assert after == []
+
+
 def test_a_message_is_one_line_and_only_the_encoders_are_its_notes() -> None:
     heard: list[Message] = [(24, "mpeg", "VBV buffer\nand more\n"), (16, "x", "\n"), (16, "y", "late.")]
     assert notes(heard, "mpeg") == ["mpeg: VBV buffer"]
@@ -101,7 +116,7 @@ def test_decoding_threads_that_are_quiet_never_wait_for_the_listener(tmp_path: P
         data[generator.randrange(2000, len(data) - 5000)] = generator.randrange(256)
     path.write_bytes(data)
     for options in (QUIET, {}):
-        with av.open(str(path)) as container, av.logging.Capture(local=False) as elsewhere, listening():
+        with av.open(str(path)) as container, listening(), av.logging.Capture(local=False) as elsewhere:
             context = container.streams.video[0].codec_context
             context.thread_type, context.thread_count, context.options = "AUTO", 4, dict(options)
             for packet in container.demux(video=0):

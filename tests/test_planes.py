@@ -13,7 +13,6 @@ from vmaf_train.planes import (
     bit_depth,
     chroma_planes,
     filter_codes,
-    filter_plane,
     no_luma,
     plane_view,
     to_planar,
@@ -54,29 +53,6 @@ def test_a_view_is_the_memory_of_the_frame_without_its_padding() -> None:
         assert np.array_equal(plane_view(frame, index, 10), view)
     assert chroma_planes(frame.format) == (1, 2)
     assert chroma_planes(av.VideoFormat("gray")) == ()
-
-
-@pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_every_code_value_survives_the_way_to_float_and_back(bits: int) -> None:
-    plane = np.arange(2**bits, dtype=np.uint8 if bits == 8 else np.uint16).reshape(16, -1)
-    before = plane.copy()
-    filter_plane(plane, bits, lambda values: values)
-    assert np.array_equal(plane, before)
-
-
-def test_the_model_sees_0_to_1_and_its_answer_is_rounded_and_clipped() -> None:
-    plane = np.uint16([[0, 512, 1023]])
-    seen = []
-
-    def run(values: np.ndarray) -> np.ndarray:
-        seen.append(values.copy())
-        return np.float32([[[[-3, 0.3, np.nan]]]])
-
-    filter_plane(plane, 10, run)
-    assert seen[0].shape == (1, 1, 1, 3)
-    assert seen[0].dtype == np.float32
-    assert seen[0].max() == 1
-    assert plane.tolist() == [[0, 307, 0]]
 
 
 def test_codes_go_in_without_gaps_and_come_back_in_place() -> None:

@@ -65,6 +65,15 @@ def test_every_nth_frame_starts_with_the_first(mean: LoadedModel, tmp_path: Path
     assert len(clip.scores) == 3 == expected_frames([path], 4)
 
 
+def test_a_bar_knows_its_length_from_headers_alone(tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path / name, count=50) for name in ("a.mkv", "b.mkv")]
+    # half of the packets are not there to be counted
+    clips[1].write_bytes(clips[1].read_bytes()[: clips[1].stat().st_size // 2])
+    assert expected_frames(clips, 1) == 100
+    assert expected_frames(clips, 20) == 6
+    assert expected_frames([*clips, tmp_path / "none.mp4"], 1) == 0
+
+
 def test_luma_is_taken_as_coded_without_range_expansion(mean: LoadedModel, tmp_path: Path) -> None:
     assert score_video(write_grey(tmp_path / "a.mkv", [16, 235]), mean).scores == pytest.approx(
         [1 + 4 * 16 / 255, 1 + 4 * 235 / 255], abs=5e-4
@@ -168,7 +177,7 @@ def test_an_interrupted_run_ends_within_a_frame(
     clips: int, every: int, mean: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [write_grey(tmp_path / f"{index}.mkv", [1] * 2000) for index in range(clips)]
-    monkeypatch.setattr("vmaf_train.score.os.cpu_count", lambda: 4)
+    monkeypatch.setattr("vmaf_train.score.worker_count", lambda threads: threads or 4)
     done: dict[Path, int] = {}
 
     def stop(path: Path, count: int) -> None:

@@ -26,7 +26,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.graph import check_graph
 from vmaf_train.load import load_model
 from vmaf_train.luma import area_resize
-from vmaf_train.planes import filter_plane
+from vmaf_train.planes import filter_codes
 from vmaf_train.sampling import fragments
 from vmaf_train.score import FrameScorer
 from vmaf_train.sidecar import read_sidecar
@@ -85,7 +85,7 @@ def test_a_copy_filters_as_filter_does(
     copy = specialize(model, width, height, tmp_path)
     frame = noise(width, height)
     given = run(copy.path, frame)
-    filter_plane(frame, 8, model.run)
+    filter_codes(frame, 8, model.run_codes)
     assert np.max(np.abs(np.rint(given[0, 0] * 255) - frame)) <= 1
     assert given.shape == copy.facts.output.shape == (1, 1, height, width)
     assert given.min() >= 0

@@ -1,6 +1,8 @@
-"""Tables and bars where there is no terminal."""
+"""Tables and bars, on a terminal and where there is none."""
 
 from __future__ import annotations
+
+import sys
 
 import pytest
 
@@ -12,6 +14,17 @@ def test_a_piped_table_is_tab_separated_with_its_caption_as_a_comment(
 ) -> None:
     print_table(("a", "b"), [("1", "2"), ("3", "4")], "what it is")
     assert capsys.readouterr().out == "# what it is\na\tb\n1\t2\n3\t4\n"
+
+
+def test_names_in_a_table_on_a_terminal_are_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(("file",), [("a[v2].mp4",)], "x[/b] m[v2].onnx")
+    out = capsys.readouterr().out
+    assert "a[v2].mp4" in out
+    assert "x[/b]" in out
+    assert "m[v2].onnx" in out.replace("\n", " ")
 
 
 def test_piped_facts_are_label_and_value(capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,6 +118,7 @@ def test_the_command_exits_with_status_1_and_one_line(folder: Path) -> None:
     environment = {**os.environ, "VMAF_TINY_MODEL_DIR": str(folder)}
     good = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (good.returncode, good.stderr) == (0, "")
+    assert f"{ID}\tSHA-256\tpassed\n" in good.stdout
     (folder / f"{ID}.onnx").write_bytes(b"x")
     bad = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert bad.returncode == 1

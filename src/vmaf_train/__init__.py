@@ -6,16 +6,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vmaf_train.encode import Encoder
     from vmaf_train.errors import UserError
-    from vmaf_train.filter import filter_video
+    from vmaf_train.filter import Filtered, filter_video
     from vmaf_train.kinds import Kind
     from vmaf_train.load import LoadedModel, load_model
     from vmaf_train.score import ClipScore, score_video
 
-__all__ = ["ClipScore", "Kind", "LoadedModel", "UserError", "filter_video", "load_model", "score_video"]
+__all__ = [
+    "ClipScore",
+    "Encoder",
+    "Filtered",
+    "Kind",
+    "LoadedModel",
+    "UserError",
+    "filter_video",
+    "load_model",
+    "score_video",
+]
 
 _HOMES = {
     "ClipScore": "score",
+    "Encoder": "encode",
+    "Filtered": "filter",
     "Kind": "kinds",
     "LoadedModel": "load",
     "UserError": "errors",

@@ -159,11 +159,13 @@ def specialize(
 
     Example: vmaf-train specialize nr_metric_v1 --width 1920 --height 1080 --out models
     """
+    from vmaf_train.kinds import Kind
     from vmaf_train.load import load_model
     from vmaf_train.specialize import specialize as run
 
-    done = run(load_model(model, unverified=unverified), width, height, out)
-    unit = "MOS" if done.facts.output.shape == (1,) else "code values"
+    loaded = load_model(model, unverified=unverified)
+    done = run(loaded, width, height, out)
+    unit = "MOS" if loaded.kind is Kind.NR else "code values"
     print(f"{done.path}: {done.facts.input.text} -> {done.facts.output.text}, opset {done.facts.opset}")
     print("operators: " + ", ".join(f"{name} {count}" for name, count in done.facts.operators.items()))
     print(f"largest difference to the registered model on one frame: {done.difference:.2g} {unit}")

@@ -123,6 +123,12 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
     return container, stream
 
 
+def likely_frames(container: Any, stream: VideoStream) -> int:
+    """How many pictures there seem to be, by the header alone; 0: it does not tell."""
+    duration, rate = container.duration, stream.guessed_rate
+    return stream.frames or (round(duration / av.time_base * rate) if duration and rate else 0)
+
+
 def declared_span(container: Any, stream: VideoStream) -> Span | None:
     """Start and duration of the pictures as an exact container declares them, else None."""
     if container.format.name not in EXACT or not stream.time_base:

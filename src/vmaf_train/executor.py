@@ -124,7 +124,10 @@ def _one_by_one(function: Callable[[Item], Result], items: Sequence[Item]) -> It
 
 
 def _died(item: Any) -> UserError:
-    return UserError(f"{item}: the worker process died on it (a crash, or out of memory); remove the file")
+    return UserError(
+        f"{item}: the worker process died on it (a crash, or out of memory); lower compute.workers, or take "
+        "it out"
+    )
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -178,7 +181,7 @@ def _client(compute: Compute) -> Iterator[Client]:
     except ImportError:
         raise UserError(
             "compute.engine is dask, but dask.distributed is not installed; "
-            "install the extra: pip install 'vmaf-train[cluster]'"
+            "run `pip install -e '.[cluster]'` in the repository"
         ) from None
     with contextlib.ExitStack() as stack:
         if compute.dask_address:
@@ -207,7 +210,7 @@ def _bar(description: str, total: int) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

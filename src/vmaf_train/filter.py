@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from vmaf_train.container import PacketReader, decoding, open_clip
+from vmaf_train.container import PacketReader, decoding, likely_frames, open_clip
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
@@ -65,8 +64,8 @@ class Filtered:
 
 
 def filter_video(
-    source: Path,
-    target: Path,
+    source: Path | str,
+    target: Path | str,
     model: LoadedModel,
     *,
     encoder: Encoder | None = None,
@@ -93,6 +92,7 @@ def filter_video(
         UserError: a wrong kind of model, a missing or unreadable input, an output that exists or is the
             input, or a container or encoder that refuses. No output is left half-written.
     """
+    source, target = Path(source), Path(target)
     encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
     encoder.pixel_formats()
@@ -102,7 +102,7 @@ def filter_video(
         container, video = open_clip(source, threads=0)
         stack.enter_context(container)
         clip = _Input(container, video, source)
-        expected = clip.expected()
+        expected = likely_frames(container, video)
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(clip.items(), DECODED)))
         frames = _filtered(decoded, _Job(model.run_codes, chroma, encoder, source))
@@ -194,11 +194,6 @@ class _Input:
             if self._order is not None:
                 self._order.show(frame, self.video.codec_context.reorder_depth)
             yield frame
-
-    def expected(self) -> int:
-        """How many frames there seem to be; 0: unknown."""
-        duration, rate = self.container.duration, self.video.guessed_rate
-        return self.video.frames or (round(duration / av.time_base * rate) if duration and rate else 0)
 
 
 def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item], VideoFrame]:

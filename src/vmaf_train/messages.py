@@ -23,9 +23,6 @@ UNUSED = re.compile(r"Some options were not used: (\{.*\})", re.DOTALL)
 # a message is news for each who listens, also when the one before heard the same
 av.logging.set_skip_repeated(False)
 _turn = threading.RLock()
-# what other threads say meanwhile ends here, and not on the terminal
-_elsewhere = av.logging.Capture(local=False)
-_elsewhere.__enter__()
 
 
 @contextlib.contextmanager
@@ -35,8 +32,9 @@ def listening(level: int = av.logging.WARNING) -> Iterator[list[Message]]:
     PyAV's listener takes the interpreter's lock. Nothing in the block may wait, with that lock held, for a
     thread of FFmpeg that speaks; decoders must come from `container.open_clip`, which silences them.
     """
-    # one at a time: there is one listener a process
-    with _turn, av.logging.Capture() as heard:
+    # one at a time: there is one listener a process; what other threads say meanwhile ends in the first
+    # of the two captures, and not on the terminal
+    with _turn, av.logging.Capture(local=False), av.logging.Capture() as heard:
         av.logging.set_level(level)
         try:
             yield heard

@@ -12,8 +12,6 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from vmaf_train.luma import to_unit
-
 # planar formats of 8 to 16 bits whose first plane is luma and nothing else
 PLANAR = re.compile(r"(?:yuvj?4[1-4][0-4]p|yuva4[2-4][0-4]p|gray)(9|10|12|14|16)?(?:le)?")
 
@@ -88,29 +86,5 @@ def plane_view(frame: VideoFrame, index: int, bits: int) -> NDArray[Any]:
 
 
 def filter_codes(plane: NDArray[Any], bits: int, run: RunCodes) -> None:
-    """Replace the code values of a plane (H, W) by `run` of them, (1, 1, H, W) with the same type.
-
-    The result is that of `filter_plane`, but for pixels that the model puts half-way between two values.
-    """
+    """Replace the code values of a plane (H, W) by `run` of them, (1, 1, H, W) with the same type."""
     np.copyto(plane, run(np.ascontiguousarray(plane)[None, None], bits)[0, 0])
-
-
-def filter_plane(plane: NDArray[Any], bits: int, run: Run) -> None:
-    """Replace the code values of a plane (H, W) by `run` of them, rounded to the nearest code value.
-
-    `run` takes and gives float32 (1, 1, H, W) in 0..1; what it gives outside is clipped, and a value
-    that is no number becomes black, as in libvmaf.
-    """
-    top = np.float32(2**bits - 1)
-    filtered = run(to_unit(plane, bits)[None, None])[0, 0]
-    # a few rows at a time: fresh memory for whole planes costs more than the arithmetic
-    rows = np.empty((ROWS, plane.shape[1]), np.float32)
-    for start in range(0, len(plane), ROWS):
-        part = filtered[start : start + ROWS]
-        codes = rows[: len(part)]
-        # fmax takes the number where the other is none
-        np.fmax(part, np.float32(0), out=codes)
-        np.fmin(codes, np.float32(1), out=codes)
-        codes *= top
-        np.rint(codes, out=codes)
-        np.copyto(plane[start : start + ROWS], codes, casting="unsafe")

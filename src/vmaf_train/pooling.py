@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# the order of the keys in libvmaf's log
-POOLINGS = ("min", "max", "mean", "harmonic_mean")
-
 
 @dataclass(frozen=True)
 class Pooled:
-    """Scores of one clip, pooled."""
+    """Scores of one clip, pooled; the fields have the names and the order of libvmaf's log."""
 
     min: float
     max: float

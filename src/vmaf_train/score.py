@@ -7,7 +7,6 @@ decoder's own, and scored in others.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.condition import Condition, is_flat
+from vmaf_train.container import likely_frames, opened
 from vmaf_train.errors import UserError
+from vmaf_train.executor import worker_count
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
 from vmaf_train.luma import Plane, luma_view, to_unit
@@ -29,7 +30,7 @@ from vmaf_train.overlap import map_ahead
 from vmaf_train.pooling import Pooled, pool
 from vmaf_train.resize import resize_first
 from vmaf_train.surgery import fix_shape
-from vmaf_train.video import iterate_frames, probe
+from vmaf_train.video import iterate_frames
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -117,7 +118,7 @@ def score_video(
         path: the clip.
         model: a no-reference metric, from `load_model`.
         every: step between frames, at least 1.
-        threads: decoder threads; 0: one a core.
+        threads: decoder threads, and threads that score; 0: one a core each.
         progress: called with the number of frames scored so far.
         watch: called at each decoded frame; what it raises ends the run.
 
@@ -137,7 +138,7 @@ def score_video(
         luma = luma_view(item[1], path)
         return item[0], scorer(luma), is_flat(luma)
 
-    workers = threads or os.cpu_count() or 1
+    workers = worker_count(threads)
     frames: list[int] = []
     scored: list[float] = []
     decoded = iterate_frames(path, every, threads, condition, watch)
@@ -169,7 +170,7 @@ def score_videos(
         UserError: a wrong kind of model.
     """
     FrameScorer(model)
-    cores = os.cpu_count() or 1
+    cores = worker_count(0)
     at_once = max(1, min(len(paths), cores))
     # as many decoder threads as cores over all clips
     threads = max(1, cores // at_once) if at_once > 1 else 0
@@ -200,8 +201,15 @@ def score_videos(
 
 
 def expected_frames(paths: Sequence[Path], every: int) -> int:
-    """Frames that will be scored, for a progress bar; 0 where a clip cannot tell."""
-    try:
-        return sum(-(-probe(path).frames // every) for path in paths)
-    except UserError:
-        return 0
+    """About how many frames will be scored, by the headers of the clips; 0 where one does not tell."""
+    total = 0
+    for path in paths:
+        try:
+            with opened(path) as (container, stream):
+                count = likely_frames(container, stream)
+        except UserError:
+            count = 0
+        if not count:
+            return 0
+        total += -(-count // every)
+    return total

@@ -1,8 +1,8 @@
 """Command `specialize`: the copy of a registered model that libvmaf's C client loads.
 
 The client takes no free axis and never resizes, so there is one file a resolution: input exactly
-[1, 1, H, W] (8-bit luma / 255), for a metric with the area resize to its own size inside the graph, for
-a filter with a Clip to 0..1 at the end. A sidecar lies beside it. Both are written only after ONNX
+[1, 1, H, W] (8-bit luma / 255); inside a metric's graph the frame is resized, or cut in fragments, and
+a filter's ends with a Clip to 0..1. A sidecar lies beside it. Both are written only after ONNX
 Runtime gave on the copy what `score` or `filter` give on the same frame.
 """
 

@@ -1,4 +1,4 @@
-"""Edits of an ONNX graph that turn a registered model into a copy for one frame size."""
+"""Edits of an ONNX graph: one frame size for a copy, code values instead of 0..1 for `score`, `filter`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def progress_bar(what: str) -> Iterator[Report | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[fps]:.1f} fps"),
@@ -49,13 +49,15 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: s
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(caption=caption, caption_justify="left")
+    # names of files and folders are no markup
+    table = Table(caption=Text(caption), caption_justify="left")
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table, markup=False)
+        table.add_row(*map(Text, row))
+    Console().print(table)
 
 
 def print_note(text: str) -> None:

@@ -23,6 +23,7 @@ from vmaf_train.schemas import SCHEMA_FILES
 from vmaf_train.sidecar import MAX_BYTES
 from vmaf_train.sign import Verifier, verify_signature, verifying_config
 from vmaf_train.strict_json import parse_object
+from vmaf_train.terminal import print_table
 
 # file names that could hold a graph or its weights
 _MODEL_SUFFIXES = frozenset({".onnx", ".ort", ".data", ".pb", ".weights"})
@@ -128,22 +129,15 @@ def _check_sidecar(entry: Entry, folder: Path, facts: GraphFacts | None) -> None
 
 
 def report(folder: Path, *, verifier: Verifier | None = None) -> None:
-    """Print what `verify` found: a table, then one line a problem.
+    """Print what `verify` found: a table (see `print_table`), then one line a problem.
 
     Raises:
         UserError: there is a problem; the first one is named.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     checks = verify(folder, verifier=verifier)
     problems = [check.problem for check in checks if check.problem is not None]
-    table = Table(title=str(folder))
-    for column in ("model", "check", "result"):
-        table.add_column(column)
-    for check in checks:
-        table.add_row(check.subject, check.check, "passed" if check.problem is None else "FAILED")
-    Console().print(table)
+    rows = [(one.subject, one.check, "passed" if one.problem is None else "FAILED") for one in checks]
+    print_table(("model", "check", "result"), rows, str(folder))
     for problem in problems:
         print(problem)
     if problems:
