@@ -138,6 +138,22 @@ def test_register_takes_and_makes_the_files_of_every_model() -> None:
         assert model in STAGES["register"]["params"]
 
 
+def test_an_int8_file_that_ships_is_an_output_or_an_experiment_would_lose_it() -> None:
+    outs = paths(STAGES["register"]["outs"])
+    for model in MODELS:
+        assert (f"model/tiny/{model}.int8.onnx" in outs) == PARAMS.model(model).quantize
+
+
+def test_register_takes_what_was_measured_of_a_model() -> None:
+    deps = STAGES["register"]["deps"]
+    assert {f"docs/measured/{path.name}" for path in (ROOT / "docs/measured").iterdir()} <= set(deps)
+
+
+def test_plots_show_the_curves_of_every_model() -> None:
+    shown = [path for entry in DVC["plots"] for plot in entry.values() for path in plot["y"]]
+    assert shown == [f"metrics/plots/{model}/curves.csv" for model in MODELS]
+
+
 def test_artifacts_name_every_model() -> None:
     assert {entry["path"] for entry in DVC["artifacts"].values()} == {
         f"model/tiny/{model}.onnx" for model in MODELS

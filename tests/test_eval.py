@@ -16,7 +16,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.eval import eval_model
 from vmaf_train.export import export
 from vmaf_train.layout import Layout
-from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import onnx_runner, packed_frames, split_rows
 from vmaf_train.params import Params
 
 NR, FILTER = "nr_metric_v1", "learned_filter_v1"
@@ -34,7 +34,9 @@ def test_l1_is_that_of_the_exported_file_over_the_split(exported: Params, layout
     metrics = eval_model(FILTER, exported, layout)
     for name in ("val", "test"):
         rows = split_rows(layout, name)
-        output = run_onnx(layout.onnx(FILTER).read_bytes(), packed_frames(layout, "degraded", rows))
+        output = onnx_runner(layout.onnx(FILTER).read_bytes(), name=FILTER)(
+            packed_frames(layout, "degraded", rows)
+        )
         clean = packed_frames(layout, "luma", rows) / 255
         assert metrics[name]["l1"] == pytest.approx(np.abs(output - clean).mean(), rel=1e-4)
         assert metrics[name]["n"] == len(rows)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_models import identity_filter
 from tiny_repository import make_repository
 
 from vmaf_train.errors import UserError
 from vmaf_train.export import export
 from vmaf_train.layout import Layout
-from vmaf_train.onnx_frames import frames_of, packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import frames_of, onnx_runner, packed_frames, split_rows
 from vmaf_train.params import Params
 
 FILTER = "learned_filter_v1"
@@ -53,17 +54,16 @@ def test_a_metric_that_samples_fragments_is_run_on_those_of_its_first_place(
     )
 
 
-def test_a_cut_array_is_named(repository: Layout) -> None:
-    path = repository.frames / "luma.npy"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"cannot read .*luma\.npy .*run `vmaf-train frames` again"):
-        packed_frames(repository, "luma", split_rows(repository, "train"))
+@pytest.mark.parametrize("data", [b"", b"no model", identity_filter()[:-9]])
+def test_a_file_that_breaks_the_rules_is_named_before_it_runs(data: bytes) -> None:
+    with pytest.raises(UserError, match=r"^a\.onnx: "):
+        onnx_runner(data, name="a.onnx")
 
 
 def test_batches_do_not_change_a_result(repository: Layout, make_params: Callable[..., Params]) -> None:
     export(FILTER, make_params(models=[FILTER], frames__size=48), repository)
     data = repository.onnx(FILTER).read_bytes()
     frames = np.random.default_rng(0).integers(0, 256, (40, 1, 48, 48)).astype(np.uint8)
-    together = run_onnx(data, frames)
-    alone = np.concatenate([run_onnx(data, frames[i : i + 1]) for i in range(40)])
+    run = onnx_runner(data, name="a file")
+    together, alone = run(frames), np.concatenate([run(frames[i : i + 1]) for i in range(40)])
     np.testing.assert_allclose(together, alone, atol=1e-5)

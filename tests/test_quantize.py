@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from vmaf_train.export import export
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.nets import build
-from vmaf_train.onnx_frames import packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import onnx_runner, packed_frames, split_rows
 from vmaf_train.params import Params
 from vmaf_train.quantize import quantize
 
@@ -55,8 +56,8 @@ def test_the_twin_is_static_qdq_at_the_same_contract(make_params: Make, layout: 
 def test_the_twin_answers_nearly_as_the_float_model(make_params: Make, layout: Layout) -> None:
     quantize(FILTER, trained(make_params, layout, 0.03), layout)
     frames = np.load(layout.frames / "degraded.npy")[:4, None]
-    exact = run_onnx(layout.onnx(FILTER).read_bytes(), frames)
-    rounded = run_onnx((layout.int8(FILTER) / f"{FILTER}.int8.onnx").read_bytes(), frames)
+    files = (layout.onnx(FILTER), layout.int8(FILTER) / f"{FILTER}.int8.onnx")
+    exact, rounded = (onnx_runner(path.read_bytes(), name=path.name)(frames) for path in files)
     assert np.abs(exact - rounded).max() > 0
     assert np.abs(exact - rounded).mean() < 0.02
 
@@ -76,9 +77,19 @@ def test_the_loss_of_a_metric_is_the_correlation_with_the_labels_that_rounding_t
     report = quantize(NR, metric, layout)
     rows = split_rows(layout, "test")
     files = (layout.onnx(NR), layout.int8(NR) / f"{NR}.int8.onnx")
-    scores = [run_onnx(path.read_bytes(), packed_frames(layout, "luma", rows)) for path in files]
+    frames = packed_frames(layout, "luma", rows)
+    scores = [onnx_runner(path.read_bytes(), name=path.name)(frames) for path in files]
     exact, rounded = (np.corrcoef(one, rows["mos"])[0, 1] for one in scores)
     assert report["plcc_loss"] == pytest.approx(exact - rounded, abs=1e-6) != 0
+
+
+def test_a_broken_file_is_named_and_the_callers_logging_is_as_before(metric: Params, layout: Layout) -> None:
+    level = logging.getLogger().level
+    quantize(NR, metric, layout)
+    assert logging.getLogger().level == level
+    layout.onnx(NR).write_bytes(layout.onnx(NR).read_bytes()[:-9])
+    with pytest.raises(UserError, match=rf"{NR}\.onnx: "):
+        quantize(NR, metric, layout)
 
 
 def test_ranges_come_from_training_clips_alone(metric: Params, layout: Layout) -> None:

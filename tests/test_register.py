@@ -23,6 +23,7 @@ from vmaf_train.register import register
 from vmaf_train.registry import read_registry
 from vmaf_train.sidecar import read_sidecar
 from vmaf_train.sources import all_imports, sources_sha256
+from vmaf_train.verify import verify
 
 Make = Callable[..., Params]
 
@@ -174,3 +175,14 @@ def test_missing_metrics_name_the_command_to_run(make_params: Make, layout: Layo
     with pytest.raises(UserError, match=r"metrics/nr_metric_v1\.json: run `vmaf-train eval nr_metric_v1`"):
         register(params, layout)
     assert not (layout.models / "registry.json").exists()
+
+
+def test_schemas_that_were_edited_are_written_again(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+    path = layout.models / "sidecar.schema.json"
+    before = path.read_bytes()
+    path.write_text("{}")
+    assert any(check.problem and "vmaf-train register" in check.problem for check in verify(layout.models))
+    register(params, layout)
+    assert path.read_bytes() == before
+    assert [check.problem for check in verify(layout.models) if check.problem] == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import json_text
-from vmaf_train.strict_json import parse_object
+from vmaf_train.strict_json import parse_object, read_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -42,3 +44,18 @@ def test_anything_else_is_refused_in_one_line(text: bytes, message: str) -> None
         parse_object(text, name="f")
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_file_of_the_pipeline_names_the_command_that_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(UserError, match=r"^no .*a\.json: run `vmaf-train fetch`"):
+        read_json(path, "fetch")
+    for text in ("{", "[]", '{"a": NaN}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"a\.json: "):
+            read_json(path, "fetch")
+    path.write_text("{")
+    with pytest.raises(UserError, match="run `vmaf-train fetch` again"):
+        read_json(path, "fetch")
+    path.write_text('{"a": 1}')
+    assert read_json(path, "fetch") == {"a": 1}

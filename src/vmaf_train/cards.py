@@ -33,7 +33,8 @@ LIMITS = {
 }
 SAMPLINGS = {
     "area": "`area`: the whole frame, resized by area to 224x224 and rounded to 8 bits",
-    "fragments": "`fragments`: 14x14 squares of 16x16 unscaled pixels, side by side (FAST-VQA, ECCV 2022)",
+    "fragments": "`fragments`: 14x14 squares of 16x16 pixels of the frame at about 960x540, side by side "
+    "(FAST-VQA, ECCV 2022)",
 }
 SAMPLING_LIMITS = {
     "area": "The frame is shrunk to 224x224 first, so fine noise and mild sharpness differences fade.",

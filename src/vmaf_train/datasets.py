@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from vmaf_train.errors import UserError
 from vmaf_train.layout import Layout
+from vmaf_train.packed import read_packed
 from vmaf_train.tables import read_table
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class FrameMOSDataset(Dataset[tuple[Tensor, Tensor]]):
         return cls(frames, mos, list(table["key"]), list(scenes))
 
     def __len__(self) -> int:
-        """The number of clips."""
+        """The number of frames."""
         return len(self.keys)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -156,22 +157,7 @@ def _packed(folder: Path, table: pd.DataFrame, column: str) -> Tensor:
     parts: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
     order: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = []
     for name, group in table.reset_index(drop=True).groupby(column, sort=True):
-        path = folder / str(name)
-        try:
-            packed = np.load(path, mmap_mode="r")
-        except FileNotFoundError:
-            raise UserError(f"no {path}: run `vmaf-train frames` (or `dvc repro`) first") from None
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(
-                f"{path} is not a packed array ({error}); delete it and run `dvc repro`"
-            ) from None
-        rows = group["row"].to_numpy(np.int64)
-        if packed.dtype != np.uint8 or packed.ndim != 3 or rows.min() < 0 or rows.max() >= len(packed):
-            raise UserError(
-                f"{path} holds {packed.dtype} {packed.shape}, which does not fit the tables beside it; "
-                "run `vmaf-train frames` again"
-            )
-        parts.append(np.asarray(packed[rows]))
+        parts.append(read_packed(folder / str(name), group["row"].to_numpy(np.int64)))
         order.append(group.index.to_numpy(np.int64))
     frames = np.concatenate(parts)[np.argsort(np.concatenate(order))]
     return torch.from_numpy(cast("np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", frames))

@@ -9,12 +9,13 @@ import numpy as np
 
 from vmaf_train import plots
 from vmaf_train.coded import CODECS, NOISE
-from vmaf_train.files import made_by, read_json, replacing, write_json
+from vmaf_train.files import made_by, replacing, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
-from vmaf_train.onnx_frames import frames_of, packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import Run, frames_of, onnx_runner, packed_frames, split_rows
 from vmaf_train.params import Params
 from vmaf_train.statistics import fidelity, mos_statistics
+from vmaf_train.strict_json import read_json
 from vmaf_train.tables import read_table
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     """
     section = params.model(model_id)
     provenance = read_json(layout.provenance, "fetch")
-    data = made_by(layout.onnx(model_id), f"export {model_id}").read_bytes()
+    file = made_by(layout.onnx(model_id), f"export {model_id}")
+    run = onnx_runner(file.read_bytes(), name=str(file))
     trained = made_by(layout.curves(model_id), f"fit {model_id}")
     metrics: dict[str, Any] = {"corpus": provenance["corpus"], "label_kind": provenance["label_kind"]}
     folder = layout.plots(model_id)
@@ -39,27 +41,27 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
         for name in ("val", "test"):
             rows = split_rows(layout, name, array)
             true = rows["mos"].to_numpy(np.float64)
-            predicted = run_onnx(data, packed_frames(layout, array, rows))
+            predicted = run(packed_frames(layout, array, rows))
             metrics[name] = mos_statistics(predicted, true, training_mean)
             predictions[name] = (predicted, true)
         with replacing(folder / "predicted_mos.png") as picture:
             plots.predicted_against_true(picture, predictions, f"{model_id}, {_corpus_line(provenance)}")
     else:
         for name in ("val", "test"):
-            metrics[name] = _beside_nothing(data, layout, "degraded", split_rows(layout, name))
+            metrics[name] = _beside_nothing(run, layout, "degraded", split_rows(layout, name))
         rows = split_rows(layout, "test")
         mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
         for name, damages in (("test_coded", list(CODECS)), ("test_noise", [NOISE])):
             damaged = rows[rows["key"].isin(mixed.loc[mixed["damage"].isin(damages), "key"])]
             if len(damaged):
-                metrics[name] = _beside_nothing(data, layout, "mixed", damaged)
+                metrics[name] = _beside_nothing(run, layout, "mixed", damaged)
         samples = plots.sample_luma(params.frames.size, params.seed)
         twins = {
             "filtered.png": np.stack([plots.degrade_sample(sample, params.frames) for sample in samples]),
             "coded.png": plots.code_samples(samples, params.frames.coded),
         }
         for name, twin in twins.items():
-            filtered = run_onnx(data, twin[:, None])[:, 0]
+            filtered = run(twin[:, None])[:, 0]
             with replacing(folder / name) as picture:
                 plots.filter_strip(picture, to_unit(samples), to_unit(twin), filtered)
     with replacing(folder / "curves.csv") as curves:
@@ -68,14 +70,14 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     return metrics
 
 
-def _beside_nothing(data: bytes, layout: Layout, array: str, rows: pd.DataFrame) -> dict[str, Any]:
+def _beside_nothing(run: Run, layout: Layout, array: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Fidelity of the filtered twins in `array` to the clean frames, and that of the unfiltered ones."""
     twins = packed_frames(layout, array, rows)
     clean = to_unit(packed_frames(layout, "luma", rows))[:, 0]
     nothing = fidelity(to_unit(twins)[:, 0], clean)
     return {
         "n": len(clean),
-        **fidelity(run_onnx(data, twins)[:, 0], clean),
+        **fidelity(run(twins)[:, 0], clean),
         **{f"do_nothing_{key}": value for key, value in nothing.items()},
     }
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_bytes
-from vmaf_train.graph import check_graph
+from vmaf_train.graph import OPSET, check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.params import Params
+from vmaf_train.session import make_session
 
 if TYPE_CHECKING:
     from torch import nn
 
-OPSET = 17
 TOLERANCE = 1e-4
 # (input name, output name, names of the input's free axes) of each kind: the contract with libvmaf
 CONTRACT = {
@@ -93,10 +93,9 @@ def compare(net: nn.Module, data: bytes, kind: str, *, name: str) -> float:
     Raises:
         UserError: a difference above 1e-4.
     """
-    import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = make_session(data, name=name)
     source = session.get_inputs()[0].name
     worst = 0.0
     for seed, shape in enumerate(SHAPES[kind]):

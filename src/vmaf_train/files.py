@@ -206,12 +206,6 @@ def made_by(path: Path, command: str) -> Path:
     return path
 
 
-def read_json(path: Path, command: str) -> dict[str, Any]:
-    """Read a JSON object that `command` writes; errors as in `made_by`."""
-    value: dict[str, Any] = json.loads(made_by(path, command).read_text("utf-8"))
-    return value
-
-
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes, read in 1 MiB pieces."""
     with open(path, "rb") as handle:

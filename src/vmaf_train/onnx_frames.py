@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.errors import UserError
+from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
+from vmaf_train.packed import read_packed
 from vmaf_train.params import Model, NrModel
+from vmaf_train.session import make_session
 from vmaf_train.statistics import FloatArray
 from vmaf_train.tables import read_table
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BATCH = 32
+Run: TypeAlias = Callable[[NDArray[np.uint8]], FloatArray]
 
 
 def frames_of(section: Model) -> str:
@@ -47,27 +52,25 @@ def packed_frames(layout: Layout, array: str, rows: pd.DataFrame) -> NDArray[np.
     Raises:
         UserError: the array is missing or is not whole.
     """
-    path = layout.frames / f"{array}.npy"
-    try:
-        packed = np.load(path, mmap_mode="r")
-        frames: NDArray[np.uint8] = packed[rows["row"].to_numpy()][:, None]
-    except (OSError, ValueError, IndexError) as error:
-        raise UserError(f"cannot read {path} ({error}); run `vmaf-train frames` again") from None
-    return frames
+    return read_packed(layout.frames / f"{array}.npy", rows["row"].to_numpy(np.int64))[:, None]
 
 
-def run_onnx(data: bytes, frames: NDArray[np.uint8]) -> FloatArray:
-    """Run the file `data` on uint8 luma (N, 1, H, W), in batches; return its output, first axis N.
+def onnx_runner(data: bytes, *, name: str) -> Run:
+    """Check the file `data`, and return the function that runs it on uint8 luma (N, 1, H, W), in batches.
+
+    The function gives the file's output, first axis N, and raises UserError where that is not finite.
 
     Raises:
-        UserError: an output is not finite.
+        UserError: the file, `name` in messages, is refused: see `check_graph` and `make_session`.
     """
-    import onnxruntime
+    source = check_graph(data, name=name).input.name
+    session = make_session(data, name=name)
 
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    batches = (to_unit(frames[i : i + BATCH]) for i in range(0, len(frames), BATCH))
-    output: FloatArray = np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
-    if not np.isfinite(output).all():
-        raise UserError("the exported file gives values that are not finite; lower lr and train it again")
-    return output
+    def run(frames: NDArray[np.uint8]) -> FloatArray:
+        batches = (to_unit(frames[i : i + BATCH]) for i in range(0, len(frames), BATCH))
+        output: FloatArray = np.concatenate([session.run(None, {source: batch})[0] for batch in batches])
+        if not np.isfinite(output).all():
+            raise UserError(f"{name} gives values that are not finite; lower lr and train it again")
+        return output
+
+    return run

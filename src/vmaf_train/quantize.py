@@ -6,8 +6,10 @@ client loads. Whether the twin ships is the `quantize` decision in the model's p
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from vmaf_train.files import made_by, replacing_folder, write_bytes, write_json
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
-from vmaf_train.onnx_frames import frames_of, packed_frames, run_onnx, split_rows
+from vmaf_train.onnx_frames import frames_of, onnx_runner, packed_frames, split_rows
 from vmaf_train.params import Params
 
 if TYPE_CHECKING:
@@ -42,14 +44,14 @@ def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     section = params.model(model_id)
     array = frames_of(section)
     source = made_by(layout.onnx(model_id), f"export {model_id}")
+    exact = source.read_bytes()
     train, test = split_rows(layout, "train", array), split_rows(layout, "test", array)
     chosen = train.iloc[np.unique(np.linspace(0, len(train) - 1, CALIBRATION_FRAMES).astype(int))]
     name = f"{model_id}.int8.onnx"
-    data = static_qdq(source, to_unit(packed_frames(layout, array, chosen)))
-    check_graph(data, name=name)
+    data = static_qdq(exact, to_unit(packed_frames(layout, array, chosen)), name=str(source))
     frames, mos = packed_frames(layout, array, test), test["mos"].to_numpy(np.float64)
-    exact, rounded = run_onnx(source.read_bytes(), frames), run_onnx(data, frames)
-    loss = _plcc(exact, mos) - _plcc(rounded, mos) if section.kind == "nr" else 1 - _plcc(exact, rounded)
+    given, rounded = onnx_runner(exact, name=str(source))(frames), onnx_runner(data, name=name)(frames)
+    loss = _plcc(given, mos) - _plcc(rounded, mos) if section.kind == "nr" else 1 - _plcc(given, rounded)
     report = {
         "model": model_id,
         "quant_mode": "static_qdq",
@@ -58,7 +60,7 @@ def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
         "plcc_loss": round(loss, 6),
         "quant_accuracy_budget_plcc": section.quant_accuracy_budget_plcc,
         "bytes": len(data),
-        "float_bytes": source.stat().st_size,
+        "float_bytes": len(exact),
     }
     if section.quantize and not loss <= section.quant_accuracy_budget_plcc:
         raise UserError(
@@ -71,16 +73,18 @@ def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     return report
 
 
-def static_qdq(source: Path, frames: FloatArray) -> bytes:
-    """Quantise the float model `source`, its ranges taken from `frames` (N, 1, H, W) in 0..1.
+def static_qdq(data: bytes, frames: FloatArray, *, name: str) -> bytes:
+    """Quantise the float model `data`, its ranges taken from `frames` (N, 1, H, W) in 0..1.
 
     Activations are uint8, weights int8 a channel; both sides of each operator carry Q and DQ nodes.
+
+    Raises:
+        UserError: the model, `name` in messages, is refused (see `check_graph`).
     """
     import onnx
     from onnxruntime import quantization
 
-    model = onnx.load_model(source)
-    name = model.graph.input[0].name
+    source = check_graph(data, name=name).input.name
 
     class Frames(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -88,14 +92,12 @@ def static_qdq(source: Path, frames: FloatArray) -> bytes:
 
         def get_next(self) -> dict[str, Any] | None:
             frame = next(self.pending, None)
-            return None if frame is None else {name: frame[None]}
+            return None if frame is None else {source: frame[None]}
 
-    # the library advises a pre-processing that the exporter has done already
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _only_errors_logged():
         target = Path(folder) / "int8.onnx"
         quantization.quantize_static(
-            source,
+            onnx.load_model_from_string(data),
             target,
             Frames(),
             quant_format=quantization.QuantFormat.QDQ,
@@ -112,6 +114,18 @@ def static_qdq(source: Path, frames: FloatArray) -> bytes:
     made.producer_version = ""
     result: bytes = made.SerializeToString(deterministic=True)
     return result
+
+
+@contextlib.contextmanager
+def _only_errors_logged() -> Iterator[None]:
+    """Silence the library's advice of a pre-processing that the exporter has done already."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def _plcc(one: FloatArray, other: FloatArray) -> float:

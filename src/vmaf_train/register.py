@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from vmaf_train.cards import card, readme_block, with_block
-from vmaf_train.files import json_text, made_by, read_json, replacing, sha256_bytes, sha256_file, write_text
+from vmaf_train.files import json_text, made_by, replacing, sha256_bytes, sha256_file, write_text
 from vmaf_train.graph import GraphFacts, check_graph, macs
 from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
@@ -24,9 +24,11 @@ from vmaf_train.registry import (
     sidecar_name,
     write_registry,
 )
-from vmaf_train.sidecar import LUMA, METRIC_LUMA, Sidecar, sidecar_text
+from vmaf_train.schemas import write_schemas
+from vmaf_train.sidecar import LUMA, METRIC_LUMA, Sidecar, sidecar_text, write_sidecar
 from vmaf_train.sources import sources_sha256
 from vmaf_train.split import SPLITS
+from vmaf_train.strict_json import read_json
 from vmaf_train.tables import read_table
 
 LICENCE = "BSD-2-Clause-Patent"
@@ -40,7 +42,7 @@ DESCRIPTIONS = {
     "energies": SCORE + "a small network over the energies of derivative filters.",
     "fragments": SCORE
     + "a small network over the energies of derivative filters in fragments, small squares "
-    "of unscaled pixels spread over the frame.",
+    "of pixels of the frame as it is shown at about 960x540.",
     "degraded": FILTER + "a Gaussian blur followed by JPEG (the published pairs).",
     "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1, VP9, noise, and clean frames.",
 }
@@ -59,7 +61,7 @@ class _Built:
 
 
 def register(params: Params, layout: Layout) -> None:
-    """Write the sidecar and the card of every model, then `registry.json`, then the README's table.
+    """Write the schemas, the sidecar and the card of every model, `registry.json`, the README's table.
 
     Raises:
         UserError: a model, its metrics or its int8 report is missing, or a file breaks the contract.
@@ -73,9 +75,10 @@ def register(params: Params, layout: Layout) -> None:
     }
     built = [_build(model, params, layout, corpus, counts, made_from) for model in params.models]
     entries = [_entry(one, params, layout) for one in built]
+    write_schemas(layout.models)
     for one in built:
         model = one.sidecar.name
-        write_text(layout.models / sidecar_name(model), sidecar_text(one.sidecar, name=sidecar_name(model)))
+        write_sidecar(layout.models / sidecar_name(model), one.sidecar)
         _place_int8(model, layout, ships=one.report["ships"])
         notes = layout.measured(model)
         measured = notes.read_text("utf-8") if notes.is_file() else ""
@@ -188,7 +191,7 @@ def card_gmacs(kind: Kind, data: bytes) -> dict[str, float]:
 
 
 def _params_sha256(params: Params, model: str) -> str:
-    """Hash of every parameter that can change the model, in one fixed form."""
+    """Hash of the parameters of training and of the model's whole section, in one fixed form."""
     shared = {name: getattr(params, name) for name in ("seed", "lr", "max_steps")}
     groups = {
         "train": dataclasses.asdict(params.train),

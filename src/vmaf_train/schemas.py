@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_json
+from vmaf_train.graph import OPSET
 from vmaf_train.params import LabelKind, Sampling
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -54,7 +55,7 @@ _ENTRY = _closed(
         "sha256": _HASH,
         "sidecar": _FILE,
         "sidecar_sha256": _HASH,
-        "opset": {"const": 17},
+        "opset": {"const": OPSET},
         "licence": _TEXT,
         "provenance": _PROVENANCE,
         "quant_mode": {"enum": ["fp32", "static_qdq"]},
@@ -90,7 +91,7 @@ SIDECAR_SCHEMA: dict[str, Any] = {
             "kind": _KIND,
             "input_name": _TEXT,
             "output_name": _TEXT,
-            "onnx_opset": {"const": 17},
+            "onnx_opset": {"const": OPSET},
             "description": _TEXT,
             "input_shape": _SHAPE,
             "output_shape": _SHAPE,
