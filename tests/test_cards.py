@@ -92,7 +92,17 @@ def test_a_card_says_how_a_frame_is_sampled() -> None:
 
 def test_what_was_measured_is_quoted_when_there_is_something() -> None:
     assert "## Measured" not in text()
-    assert "## Measured\n\nFast." in card(sidecar(), FACTS, {}, measured="Fast.\n", citation="Somebody 2001")
+    this, other = sidecar().sha256, "f" * 64
+    heads = {"this": f"<!-- measured: {this} -->\n", "other": f"<!-- measured: {other} -->\n", "unknown": ""}
+    told = {
+        build: card(sidecar(), FACTS, {}, measured=f"{head}Fast.\n", citation="Somebody 2001")
+        for build, head in heads.items()
+    }
+    assert "## Measured\n\nFast." in told["this"]
+    assert "Measured\n\n**Not of this file**: another build of this model was measured, " in told["other"]
+    assert f"whose SHA-256 is `{other}`" in told["other"]
+    assert "they do not say which" in told["unknown"]
+    assert all(text.count("Fast.") == 1 and "<!--" not in text for text in told.values())
 
 
 def test_the_block_replaces_what_stood_between_the_markers() -> None:

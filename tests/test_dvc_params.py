@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from recorded_params import Reads
 from ruamel.yaml import YAML
 from tiny_repository import make_repository
@@ -101,3 +102,12 @@ def test_a_stage_declares_no_parameter_that_it_does_not_read(
         assert any(
             is_below(path, name) or is_below(name, path) for name, paths in filled for path in paths
         ), entry
+
+
+def test_an_experiment_changes_one_line_of_the_parameters(tmp_path: Path) -> None:
+    before = (ROOT / "params.yaml").read_text("utf-8").splitlines()
+    (tmp_path / "params.yaml").write_text("\n".join(before) + "\n", "utf-8")
+    apply_overrides(tmp_path / "params.yaml", ["lr=3e-4"])  # as `dvc exp run -S` does
+    after = (tmp_path / "params.yaml").read_text("utf-8").splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [new.split()[:2] for _, new in changed] == [["lr:", "0.0003"]]

@@ -89,10 +89,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def changes(base: str, **more: Any) -> dict[str, Any]:
     return {
         "corpus__name": "konvid-1k",
-        "corpus__konvid_1k__videos_url": f"{base}/KoNViD_1k_videos.zip",
-        "corpus__konvid_1k__metadata_url": f"{base}/KoNViD_1k_metadata.zip",
-        "corpus__konvid_1k__videos_min_bytes": 2000,
-        "corpus__konvid_1k__metadata_min_bytes": 200,
+        "corpus__konvid_1k__url": {name: f"{base}/KoNViD_1k_{name}.zip" for name in ("videos", "metadata")},
+        "corpus__konvid_1k__min_bytes": {"videos": 2000, "metadata": 200},
     } | {f"corpus__konvid_1k__{key}": value for key, value in more.items()}
 
 
@@ -284,7 +282,7 @@ def test_the_floor_applies_to_downloads_and_names_the_parameter_file(
     tmp_path: Path, root: Path, site_files: dict[str, bytes], make_params: Make
 ) -> None:
     with serving(Site(files=site_files)) as site:
-        params = make_params(**changes(site.base, metadata_min_bytes=1_000_000))
+        params = make_params(**changes(site.base, min_bytes={"videos": 2000, "metadata": 1_000_000}))
         with pytest.raises(UserError, match=r"expected at least 1,000,000: .*params\.yaml"):
             fetch_konvid(params, Layout(tmp_path / "clone"), **QUICK)
     assert tree(root) == {}

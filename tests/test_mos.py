@@ -118,7 +118,7 @@ def test_clips_without_score_and_scores_without_clip_are_named() -> None:
     assert joined.scores_without_clip == ["13"]
 
 
-@pytest.mark.parametrize("name", ["sub_a.b", "sub/a.b.mp4", "sub/a.b", "a.b.mp4", "a.b"])
+@pytest.mark.parametrize("name", ["sub_a.b", "sub/a.b.mp4", "./sub/a.b.mp4", "sub/a.b", "a.b.mp4", "a.b"])
 def test_a_score_by_key_joins_by_key_path_or_file_name(name: str) -> None:
     joined = join([PurePath("sub/a.b.mp4")], [Score(name, 2.0, scene="s")])
     assert joined.rows == [Row(PurePosixPath("sub/a.b.mp4"), "sub_a.b", 2.0, "s")]

@@ -120,7 +120,7 @@ def test_git_holds_no_score_and_nothing_of_data(clone: Path) -> None:
 def test_a_clean_clone_passes_the_check_without_data(clone: Path, tmp_path: Path) -> None:
     run(clone, "git", "clone", "-q", str(clone), str(tmp_path / "again"))
     said = run(tmp_path / "again", "dvc", "repro", "--dry", "--allow-missing")
-    assert "vmaf-train fit" not in said
+    assert "Running stage" not in said
     run(tmp_path / "again", "vmaf-train", "verify")
 
 

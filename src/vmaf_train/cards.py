@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from vmaf_train.sidecar import Sidecar
 
 BEGIN = "<!-- metrics: written by vmaf-train register -->"
 END = "<!-- end of metrics -->"
+NOTES = {"synthetic": "**No figure here is a KoNViD-1k result.** The corpus is rendered."}
 LABELS = {
     "vmaf-proxy": "VMAF of the impaired clip against its pristine source, mapped linearly from 20..100 to "
     "1..5 and clipped. **No person rated these clips**, and no figure here says anything about KoNViD-1k.",
@@ -49,6 +51,7 @@ PICTURES = {
     },
 }
 PROXY_LIMIT = "Trained with proxy labels: check it on your own footage before you rely on it."
+MEASURED = re.compile(r"<!-- measured: ([0-9a-f]{64}) -->\n")  # the first line of docs/measured/<id>.md
 SPLITS = {"val": "val", "test": "test", "test_coded": "test, encoders' damage", "test_noise": "test, noise"}
 
 
@@ -95,7 +98,9 @@ def corpus_line(sidecar: Sidecar) -> str:
 def readme_block(sidecars: list[Sidecar]) -> str:
     """What stands between the README's markers, markers included."""
     lines = sorted({corpus_line(sidecar) for sidecar in sidecars})
-    return "\n\n".join([BEGIN, *lines, metric_table(sidecars).rstrip(), END])
+    notes = sorted({NOTES[sidecar.corpus] for sidecar in sidecars if sidecar.corpus in NOTES})
+    labels = sorted({LABELS[sidecar.label_kind] for sidecar in sidecars})
+    return "\n\n".join([BEGIN, *lines, *notes, *labels, metric_table(sidecars).rstrip(), END])
 
 
 def with_block(readme: str, block: str) -> str:
@@ -114,7 +119,8 @@ def card(
         sidecar: what the model takes, gives and was trained on.
         facts: what its graph holds.
         gmacs: frame size in words -> billions of multiply-accumulates a frame.
-        measured: Markdown about speed and use, from the benchmarks; empty when there is none yet.
+        measured: Markdown about speed and use, from the benchmarks, whose first line names the SHA-256 of the
+            file that they measured; empty when there is none yet.
         citation: of the corpus.
     """
     name, kind = sidecar.name, sidecar.kind
@@ -149,11 +155,25 @@ def card(
         parts.append(f"![{caption}](../../metrics/plots/{name}/{picture})")
     parts.append("Learning curves: `dvc plots show`.")
     if measured.strip():
-        parts += ["## Measured", measured.strip()]
+        parts += ["## Measured", *_measured(measured, sidecar.sha256)]
     sampled = [SAMPLING_LIMITS[sidecar.sampling]] if sidecar.sampling else []
     limits = [*LIMITS[kind], *sampled, *([PROXY_LIMIT] if sidecar.label_kind == "vmaf-proxy" else [])]
     parts += ["## Limits", "\n".join(f"- {limit}" for limit in limits)]
     return "\n\n".join(parts) + "\n"
+
+
+def _measured(text: str, sha256: str) -> list[str]:
+    """The notes, and that they are of another file where they are."""
+    named = MEASURED.match(text)
+    notes = text[named.end() :].strip() if named else text.strip()
+    if named and named[1] == sha256:
+        return [notes]
+    which = f"whose SHA-256 is `{named[1]}`" if named else "they do not say which"
+    return [
+        f'**Not of this file**: another build of this model was measured, {which}, and "this model" below is '
+        "that one.",
+        notes,
+    ]
 
 
 def _span(span: tuple[float, float]) -> str:

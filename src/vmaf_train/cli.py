@@ -140,9 +140,13 @@ def _not_installed(error: ModuleNotFoundError) -> str:
 def _stage() -> tuple[Params, Layout]:
     from vmaf_train.layout import Layout
     from vmaf_train.params_reader import read_params
+    from vmaf_train.workspace import check_pipeline, run_own_sources
 
     layout = Layout()
-    return read_params(layout.params), layout
+    run_own_sources(layout)
+    params = read_params(layout.params)
+    check_pipeline(params, layout)
+    return params, layout
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -199,7 +203,7 @@ def export(model: ModelId) -> None:
 
 @app.command(rich_help_panel=PIPELINE)
 def quantize(model: ModelId) -> None:
-    """Write <id>.int8.onnx (static QDQ) where the model's params ask for it."""
+    """Make the static QDQ int8 twin of one model: data/int8; it ships where the model's params say so."""
     from vmaf_train.quantize import quantize as run
 
     run(model, *_stage())

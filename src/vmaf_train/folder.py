@@ -45,7 +45,7 @@ def fetch_folder(params: Params, layout: Layout) -> Joined:
     if not joined.rows:
         raise UserError(
             f"none of the {len(clips)} clips in {clips_folder} has a score in {table}; name clips there by "
-            "key, path or file name"
+            "their path below that folder, or by file name"
         )
     with replacing_folder(layout.corpus) as corpus:
         for clip in clips:

@@ -72,8 +72,8 @@ def fetch_konvid(params: Params, layout: Layout, **limits: Any) -> Joined:
     """
     section = params.corpus.konvid_1k
     rules: dict[str, Any] = {"ignore_dates": section.allow_expired_certificate, **limits}
-    metadata = _obtain(METADATA, section.metadata_url, section.metadata_min_bytes, rules)
-    videos = _obtain(VIDEOS, section.videos_url, section.videos_min_bytes, rules)
+    metadata = _obtain(METADATA, section.url.metadata, section.min_bytes.metadata, rules)
+    videos = _obtain(VIDEOS, section.url.videos, section.min_bytes.videos, rules)
     sources = {
         "videos": _record(videos, section.sha256.videos, "videos"),
         "metadata": _record(metadata, section.sha256.metadata, "metadata"),

@@ -88,5 +88,6 @@ def check_dropped(dropped: Sequence[str], allowed: int, stage: str) -> None:
         first = "; ".join(dropped[:NAMED])
         rest = f"; and {len(dropped) - NAMED} more" if len(dropped) > NAMED else ""
         raise UserError(
-            f"{stage}: {len(dropped)} left out, corpus.max_dropped allows {allowed}: {first}{rest}"
+            f"{stage}: {len(dropped)} left out, corpus.max_dropped allows {allowed}: {first}{rest}; mend "
+            "them, or raise corpus.max_dropped in params.yaml"
         )

@@ -175,7 +175,8 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
     taken: dict[PurePosixPath, Score] = {}
     orphans: list[str] = []
     for score in scores:
-        matches = [by_key[score.key]] if score.key in by_key else by_name.get(score.key, [])
+        name = score.key.removeprefix("./")  # as `find .` prints it
+        matches = [by_key[name]] if name in by_key else by_name.get(name, [])
         if len(matches) > 1:
             raise UserError(
                 f"score {score.key!r} fits the clips {matches[0]} and {matches[1]}; "

@@ -46,24 +46,30 @@ class Synthetic:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sha256Pair:
-    """Expected hex SHA-256 of KoNViD-1k's two archives; empty: not compared."""
+class ArchiveTexts:
+    """A text for each of KoNViD-1k's two archives: its URL, or its hex SHA-256 (empty: not compared)."""
 
     videos: str
     metadata: str
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArchiveSizes:
+    """Bytes that each of KoNViD-1k's two archives has at least."""
+
+    videos: int
+    metadata: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Konvid1k:
     """Where KoNViD-1k is fetched from, and what is accepted."""
 
-    videos_url: str
-    metadata_url: str
-    videos_min_bytes: int
-    metadata_min_bytes: int
+    url: ArchiveTexts
+    min_bytes: ArchiveSizes
     max_unpacked_bytes: int
     allow_expired_certificate: bool
-    sha256: Sha256Pair
+    sha256: ArchiveTexts
 
 
 @dataclass(frozen=True, kw_only=True)
