@@ -99,7 +99,7 @@ def readme_block(sidecars: list[Sidecar]) -> str:
     """What stands between the README's markers, markers included."""
     lines = sorted({corpus_line(sidecar) for sidecar in sidecars})
     notes = sorted({NOTES[sidecar.corpus] for sidecar in sidecars if sidecar.corpus in NOTES})
-    labels = sorted({LABELS[sidecar.label_kind] for sidecar in sidecars})
+    labels = sorted({f"Labels: {LABELS[sidecar.label_kind]}" for sidecar in sidecars})
     return "\n\n".join([BEGIN, *lines, *notes, *labels, metric_table(sidecars).rstrip(), END])
 
 
