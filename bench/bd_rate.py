@@ -1,12 +1,12 @@
 """What filtering a damaged source wins or loses once it is encoded again: BD-rate against no filter.
 
-    python bench/bd_rate.py DIR [--models learned_filter_v2 --models learned_filter_v3] [--frames 32]
+    python bench/bd_rate.py DIR [--models learned_filter_v3] [--strengths 1 --strengths 0.5] [--frames 32]
 
 Each clip of DIR, shrunk and cut, is the clean source. It is damaged (soft and coded; coded; noisy; not at
-all), filtered by each model or by ffmpeg's hqdn3d, encoded with libx264 at 4 rates and compared with the
-clean source: VMAF 0.6.1, the same without credit for sharpening (NEG), and luma PSNR. BD-rate and
-BD-quality as in G. Bjontegaard, VCEG-M33, 2001, with monotone cubics in place of polynomials; means over
-the clips. Less rate is better, more quality is better.
+all), filtered by each model at each strength or by ffmpeg's hqdn3d, encoded with libx264 at 4 rates and
+compared with the clean source: VMAF 0.6.1, the same without credit for sharpening (NEG), and luma PSNR.
+BD-rate and BD-quality as in G. Bjontegaard, VCEG-M33, 2001, with monotone cubics in place of polynomials;
+means over the clips. Less rate is better, more quality is better.
 """
 
 from __future__ import annotations
@@ -130,10 +130,10 @@ def quality(path: Path, clean: Frames, folder: Path) -> tuple[float, float, floa
     return pooled["vmaf"]["mean"], pooled["neg"]["mean"], pooled["psnr_y"]["mean"]
 
 
-def filtered(model: LoadedModel, luma: Frames) -> Frames:
+def filtered(model: LoadedModel, strength: float, luma: Frames) -> Frames:
     planes = luma.copy()
     for plane in planes:
-        filter_codes(plane, 8, model.run_codes)
+        filter_codes(plane, 8, partial(model.run_codes, strength=strength))
     return planes
 
 
@@ -148,6 +148,7 @@ def rate_curve(luma: Frames, clean: Frames, folder: Path) -> Curve:
 def main(
     folder: Annotated[Path, typer.Argument(help="A folder of clips.", metavar="DIR")],
     models: list[str] = ["learned_filter_v2", "learned_filter_v3"],  # noqa: B006
+    strengths: list[float] = [1.0],  # noqa: B006
     frames: int = 32,
     width: int = 640,
     height: int = 360,
@@ -161,7 +162,9 @@ def main(
     print(machine())
     print(f"{len(clips)} clips, {frames} frames of {width}x{height}, libx264 medium at CRF {CRFS}\n")
     ways: dict[str, Callable[[Frames], Frames]] = {
-        Path(name).stem: partial(filtered, model) for name, model in loaded.items()
+        f"{Path(name).stem} at {strength:g}": partial(filtered, model, strength)
+        for name, model in loaded.items()
+        for strength in strengths
     }
     ways["hqdn3d"] = lambda luma: through(luma, "hqdn3d")
     found: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)

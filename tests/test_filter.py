@@ -167,6 +167,19 @@ def test_the_model_changes_luma_and_chroma_only_when_asked(
                 assert np.max(np.abs(b - expected)) <= 0.5
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_of_the_change_the_strength_is_applied(dark: LoadedModel, tmp_path: Path, pix_fmt: str) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", pix_fmt=pix_fmt, frames=2), tmp_path / "out.mkv"
+    filter_video(source, target, dark, encoder=LOSSLESS["ffv1"], strength=0.25)
+    for before, after in zip(read(source), read(target), strict=True):
+        luma, filtered = samples(before)[0], samples(after)[0]
+        assert np.max(np.abs(filtered - luma * 0.875)) <= 0.5
+    for strength in (0, 1.5):
+        with pytest.raises(UserError, match="must be above 0 and at most 1"):
+            filter_video(source, tmp_path / "no.mkv", dark, strength=strength)
+    assert not (tmp_path / "no.mkv").exists()
+
+
 def test_values_outside_the_range_are_clipped_and_no_number_is_black(tmp_path: Path) -> None:
     root = model_bytes(
         # the square root of a negative number is no number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,30 @@ def test_a_copy_filters_as_filter_does(
     assert given.shape == copy.facts.output.shape == (1, 1, height, width)
     assert given.min() >= 0
     assert given.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["blur_v1", "gain_v1"])
+def test_a_copy_at_a_strength_says_so_and_filters_as_filter_does(
+    load: object, tmp_path: Path, name: str
+) -> None:
+    model = load_model(name)
+    copy = specialize(model, 97, 61, tmp_path, strength=0.5)
+    assert copy.path.name == f"{name}_97x61_50.onnx"
+    assert read_sidecar(copy.sidecar).description.endswith(" At strength 0.5.")
+    frame = noise(97, 61)
+    given = run(copy.path, frame)
+    expected = frame + 0.5 * (model.run_codes(frame[None, None], 8)[0, 0].astype(float) - frame)
+    if name == "blur_v1":  # the other leaves 0..1 before its end is clipped
+        assert np.max(np.abs(given[0, 0] * 255 - expected)) <= 0.5
+    filter_codes(frame, 8, partial(model.run_codes, strength=0.5))
+    assert np.max(np.abs(np.rint(given[0, 0] * 255) - frame)) <= 1
+    assert 0 <= given.min() <= given.max() <= 1
+
+
+def test_a_strength_is_for_filters(load: object, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="strength is for filters"):
+        specialize(load_model("mean_v1"), 224, 224, tmp_path, strength=0.5)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_resize_is_area_interpolation(load: object) -> None:

@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 from tiny_models import affine_filter, blur_filter, identity_filter, model_bytes
 
-from vmaf_train.surgery import clip_last, take_codes
+from vmaf_train.errors import UserError
+from vmaf_train.surgery import clip_last, take_codes, take_part
 
 
 @pytest.mark.parametrize(("data", "added"), [(affine_filter(2, 0), 1), (blur_filter(), 0)])
@@ -50,6 +51,24 @@ def every_code(bits: int) -> np.ndarray:
 def test_every_code_value_survives_the_way_through_the_graph(bits: int) -> None:
     codes = every_code(bits)
     assert np.array_equal(run_codes(identity_filter(), codes, bits), codes)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 16])
+def test_a_part_of_the_change_is_the_input_and_that_part_of_the_way(bits: int) -> None:
+    codes = every_code(bits)
+    for scale, offset in ((0.5, 0.0), (2.0, 0.1)):
+        model = onnx.load_model_from_string(affine_filter(scale, offset))
+        take_part(model, 0.25)
+        given = run_codes(model.SerializeToString(), codes, bits)
+        top = 2**bits - 1
+        expected = np.clip(codes + 0.25 * (scale * codes + offset * top - codes), 0, top)
+        assert np.max(np.abs(given - expected)) <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("strength", [0, -0.5, 1.01, float("nan")])
+def test_no_other_part_is_taken(strength: float) -> None:
+    with pytest.raises(UserError, match=r"^strength .* must be above 0 and at most 1"):
+        take_part(onnx.load_model_from_string(identity_filter()), strength)
 
 
 @pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])

@@ -18,6 +18,9 @@ Unverified = Annotated[
         "--unverified", help="Accept a file outside the registry; forbidden operators stay refused."
     ),
 ]
+Strength = Annotated[
+    float, typer.Option(help="Of a filter: the part of its change that is applied, above 0 and at most 1.")
+]
 METRIC = "nr_metric_v3"  # the fastest; ranks different clips about as well as v2, better than v1
 FILTER = "learned_filter_v3"  # wins on soft and noisy sources at an eighth of v1's time
 
@@ -100,6 +103,7 @@ def filter_(
     ),
     crf: Annotated[float | None, typer.Option(help="Quality; unset: the encoder's default.")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed; unset: the encoder's default.")] = None,
+    strength: Strength = 1.0,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="Another option of the encoder or the container, KEY=VALUE."),
@@ -133,6 +137,7 @@ def filter_(
             loaded,
             encoder=Encoder(encoder, options),
             chroma=chroma,
+            strength=strength,
             force=force,
             progress=report,
         )
@@ -153,6 +158,7 @@ def specialize(
     width: Annotated[int, typer.Option(help="Columns of the frames.")],
     height: Annotated[int, typer.Option(help="Rows of the frames.")],
     out: Annotated[Path, typer.Option(help="Folder for the copy and its sidecar.")] = Path(),
+    strength: Strength = 1.0,
     unverified: Unverified = False,
 ) -> None:
     """Write the copy of a model that libvmaf's C client loads: one frame size, resize or clip inside.
@@ -164,7 +170,7 @@ def specialize(
     from vmaf_train.specialize import specialize as run
 
     loaded = load_model(model, unverified=unverified)
-    done = run(loaded, width, height, out)
+    done = run(loaded, width, height, out, strength=strength)
     unit = "MOS" if loaded.kind is Kind.NR else "code values"
     print(f"{done.path}: {done.facts.input.text} -> {done.facts.output.text}, opset {done.facts.opset}")
     print("operators: " + ", ".join(f"{name} {count}" for name, count in done.facts.operators.items()))

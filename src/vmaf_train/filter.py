@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,6 +38,7 @@ from vmaf_train.planes import (
     plane_view,
     to_planar,
 )
+from vmaf_train.surgery import check_strength
 from vmaf_train.times import REORDERED, ShownOrder
 
 # items (frames, packets of other streams) that wait between two stages
@@ -70,6 +72,7 @@ def filter_video(
     *,
     encoder: Encoder | None = None,
     chroma: bool = False,
+    strength: float = 1.0,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Filtered:
@@ -85,16 +88,18 @@ def filter_video(
         model: a filter, from `load_model`.
         encoder: encoder and options; unset: libx264 with its own defaults.
         chroma: filter the chroma planes as well.
+        strength: the part of the model's change that is applied, above 0 and at most 1.
         force: replace an existing `target`.
         progress: called with (frames done, frames expected or 0).
 
     Raises:
-        UserError: a wrong kind of model, a missing or unreadable input, an output that exists or is the
-            input, or a container or encoder that refuses. No output is left half-written.
+        UserError: a wrong kind of model or strength, a missing or unreadable input, an output that exists
+            or is the input, or a container or encoder that refuses. No output is left half-written.
     """
     source, target = Path(source), Path(target)
     encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
+    check_strength(strength)
     encoder.pixel_formats()
     check_target(source, target, force)
     begin = time.perf_counter()
@@ -105,7 +110,8 @@ def filter_video(
         expected = likely_frames(container, video)
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(clip.items(), DECODED)))
-        frames = _filtered(decoded, _Job(model.run_codes, chroma, encoder, source))
+        run = partial(model.run_codes, strength=strength)
+        frames = _filtered(decoded, _Job(run, chroma, encoder, source))
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
         temporary = stack.enter_context(replacing(target))

@@ -109,19 +109,25 @@ class LoadedModel:
         result: NDArray[np.float32] = self._run(self.session, frames)
         return result if self.kind is Kind.FILTER else result.reshape(len(frames))
 
-    def run_codes(self, codes: NDArray[Any], bits: int) -> NDArray[Any]:
+    def run_codes(self, codes: NDArray[Any], bits: int, strength: float = 1.0) -> NDArray[Any]:
         """Run a filter on code values 0..2^bits-1, (N, 1, H, W): uint8, above 8 bits uint16; gives the same.
 
         Its answer is clipped and rounded to the nearest code value; what is no number becomes black. The
-        graph does all of that itself, in a tenth of the time that numpy takes around it.
+        graph does all of that itself, in a tenth of the time that numpy takes around it. Of the change that
+        the filter makes, the part `strength` (above 0, at most 1) is applied.
 
         Raises:
-            UserError: as `run`.
+            UserError: as `run`, or another strength.
         """
-        from vmaf_train.surgery import take_codes
+        from vmaf_train.surgery import take_codes, take_part
 
-        edit = functools.partial(take_codes, bits=bits)
-        codes_given: NDArray[Any] = self._run(self.edited(("codes", bits), edit, self.threads), codes)
+        def edit(graph: ModelProto) -> None:
+            if strength != 1:
+                take_part(graph, strength)
+            take_codes(graph, bits)
+
+        session = self.edited(("codes", bits, strength), edit, self.threads)
+        codes_given: NDArray[Any] = self._run(session, codes)
         return codes_given
 
     def edited(self, key: Hashable, edit: Callable[[ModelProto], None], threads: int) -> Any:

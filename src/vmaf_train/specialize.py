@@ -9,6 +9,7 @@ Runtime gave on the copy what `score` or `filter` give on the same frame.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from vmaf_train.resize import resize_first
 from vmaf_train.score import FrameScorer
 from vmaf_train.session import make_session
 from vmaf_train.sidecar import sidecar_text
-from vmaf_train.surgery import clip_last, fix_shape
+from vmaf_train.surgery import check_strength, clip_last, fix_shape, take_part
 
 # beyond 16K the graph's tensors pass every limit of the loader
 MAX_SIDE = 16384
@@ -43,14 +44,19 @@ class Specialized:
     difference: float
 
 
-def specialize(model: LoadedModel, width: int, height: int, folder: Path) -> Specialized:
+def specialize(
+    model: LoadedModel, width: int, height: int, folder: Path, *, strength: float = 1.0
+) -> Specialized:
     """Write `<name>_<width>x<height>.onnx` and its sidecar to `folder`.
+
+    With a `strength` other than 1 the name ends with it in percent: `_<width>x<height>_50.onnx`.
 
     Args:
         model: a metric or a filter with a sidecar, from `load_model`.
         width: columns of the frames that the client will feed.
         height: rows of those frames.
         folder: where to; made when missing. Files of the same name are replaced.
+        strength: of a filter, the part of its change that is applied, above 0 and at most 1.
 
     Raises:
         UserError: a kind the client cannot run on frames, no sidecar, a size out of range or other than
@@ -63,14 +69,19 @@ def specialize(model: LoadedModel, width: int, height: int, folder: Path) -> Spe
         raise UserError(f"{model.path} is a specialized copy already; name the model that it is of")
     if model.sidecar is None:
         raise UserError(f"{model.path}: no sidecar beside it, and libvmaf needs one; register the model")
+    check_strength(strength)
+    if strength != 1 and model.kind is not Kind.FILTER:
+        raise UserError(f"{model.id}: strength is for filters; a score has none")
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise UserError(f"{label}: width and height must be 1 to {MAX_SIDE}")
-    data = specialized_bytes(model, width, height)
+    data = specialized_bytes(model, width, height, strength)
     facts = check_graph(data, name=label)
-    difference = compare(model, data, width, height)
-    path = folder / f"{model.path.stem}_{width}x{height}.onnx"
+    difference = compare(model, data, width, height, strength)
+    part = "" if strength == 1 else f"_{100 * strength:g}".replace(".", "p")
+    path = folder / f"{model.path.stem}_{width}x{height}{part}.onnx"
     sidecar = replace(
         model.sidecar,
+        description=model.sidecar.description + (f" At strength {strength:g}." if part else ""),
         input_shape=facts.input.shape,
         output_shape=facts.output.shape,
         # it happens inside now
@@ -87,7 +98,7 @@ def specialize(model: LoadedModel, width: int, height: int, folder: Path) -> Spe
     return Specialized(path, beside, facts, difference)
 
 
-def specialized_bytes(model: LoadedModel, width: int, height: int) -> bytes:
+def specialized_bytes(model: LoadedModel, width: int, height: int, strength: float = 1.0) -> bytes:
     """The copy's bytes: the same model and size give the same bytes.
 
     Raises:
@@ -103,12 +114,14 @@ def specialized_bytes(model: LoadedModel, width: int, height: int) -> bytes:
         fixed = [(axis, size) for axis, size in zip(sides, (height, width), strict=True) if axis != size]
         if any(isinstance(axis, int) for axis, _ in fixed):
             raise UserError(f"{model.id}: its frames are fixed at {sides[1]}x{sides[0]}; ask for that size")
+        if strength != 1:
+            take_part(graph, strength)
         clip_last(graph)
     fix_shape(graph, height, width)
     return bytes(graph.SerializeToString(deterministic=True))
 
 
-def compare(model: LoadedModel, data: bytes, width: int, height: int) -> float:
+def compare(model: LoadedModel, data: bytes, width: int, height: int, strength: float = 1.0) -> float:
     """Run the copy and `score` (or `filter`) on one seeded frame; return the largest difference.
 
     Raises:
@@ -122,7 +135,7 @@ def compare(model: LoadedModel, data: bytes, width: int, height: int) -> float:
         difference = abs(float(copied.reshape(())) - FrameScorer(model)(frame))
     else:
         filtered = frame.copy()
-        filter_codes(filtered, 8, model.run_codes)
+        filter_codes(filtered, 8, partial(model.run_codes, strength=strength))
         difference = float(np.max(np.abs(np.rint(copied[0, 0] * 255) - filtered)))
     if not difference <= TOLERANCE[model.kind]:
         raise UserError(f"{label}: the copy differs by {difference:g} from the model; nothing was written")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vmaf_train.errors import UserError
+
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
@@ -41,6 +43,30 @@ def clip_last(model: ModelProto) -> None:
     added = Added(model)
     zero, one = added.scalar(0), added.scalar(1)
     added.node("Clip", [unclipped, zero, one], output=output)
+    graph.node.extend(added.nodes)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse what is no part of a filter's change.
+
+    Raises:
+        UserError: not above 0 and at most 1.
+    """
+    if not 0 < strength <= 1:
+        raise UserError(f"strength {strength:g}: must be above 0 and at most 1, which is the filter as it is")
+
+
+def take_part(model: ModelProto, strength: float) -> None:
+    """Let a filter apply a part of its change only: input + strength * (output - input).
+
+    Raises:
+        UserError: as `check_strength`.
+    """
+    check_strength(strength)
+    graph, added = model.graph, Added(model)
+    source, output = graph.input[0].name, graph.output[0].name
+    change = added.node("Sub", [_rename_output(graph, output, "whole"), source])
+    added.node("Add", [source, added.node("Mul", [change, added.scalar(strength)])], output=output)
     graph.node.extend(added.nodes)
 
 
