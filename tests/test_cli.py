@@ -101,12 +101,19 @@ def test_a_command_that_is_killed_leaves_as_after_ctrl_c(name: str, tmp_path: Pa
         "sys.argv = ['vmaf-train', 'wait']\n"
         "cli.main()\n"
     )
+    number = getattr(signal, name)
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        # under nohup the tests themselves ignore SIGHUP, and a command that begins so goes on ignoring it
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
-        process.send_signal(getattr(signal, name))
+        process.send_signal(number)
         _, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (
         130,
