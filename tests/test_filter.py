@@ -356,6 +356,45 @@ def test_subtitles_and_chapters_are_kept_and_what_a_container_cannot_hold_is_nam
     assert "attachment" in mp4.dropped[1]
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
+@pytest.mark.parametrize("encoder", ["libsvtav1", "libvpx-vp9", "ffv1", "mjpeg"])
+def test_a_codec_that_mpeg_ts_cannot_name_is_refused_before_a_frame_is_written(
+    noop: LoadedModel, tmp_path: Path, encoder: str, suffix: str
+) -> None:
+    source, done = write_clip(tmp_path / "in.mkv", frames=2), []
+    with pytest.raises(UserError, match=r"mpegts cannot hold; use --encoder libx264 .*\.mkv"):
+        filter_video(
+            source,
+            tmp_path / f"out{suffix}",
+            noop,
+            encoder=Encoder(encoder, {"strict": "-1"}),
+            progress=lambda count, _expected: done.append(count),
+        )
+    assert done == []
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
+@pytest.mark.parametrize(("encoder", "codec"), [("libx264", "h264"), ("libx265", "hevc"), ("mpeg4", "mpeg4")])
+def test_what_mpeg_ts_cannot_name_is_dropped_and_told_and_all_else_is_read_back(
+    noop: LoadedModel, tmp_path: Path, encoder: str, codec: str, suffix: str
+) -> None:
+    source, target, words = tmp_path / "in.mkv", tmp_path / f"out{suffix}", tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:00,400\nHello\n")
+    plain = write_clip(tmp_path / "plain.mkv", audio=True)
+    streams = ("-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1", "-c", "copy", "-c:a:1", "flac")
+    ffmpeg("-i", plain, "-i", words, *streams, source)
+    done = filter_video(source, target, noop, encoder=Encoder(encoder))
+    assert done.dropped == (
+        "stream 2 (audio, flac): not possible in mpegts",
+        "stream 3 (subtitle, srt): not possible in mpegts",
+    )
+    with av.open(str(target)) as after:
+        found = [(stream.type, stream.codec_context.name) for stream in after.streams]
+    assert found == [("video", codec), ("audio", "aac")]
+    assert len(read(target)) == 12
+
+
 def test_mistakes_are_named_and_leave_no_file(noop: LoadedModel, folder: Path, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mkv", frames=2)
     (tmp_path / "sound.wav").write_bytes(b"RIFF")

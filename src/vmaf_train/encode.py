@@ -22,6 +22,15 @@ class Encoder:
     name: str = "libx264"
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of what it writes, for example hevc.
+
+        Raises:
+            UserError: no such video encoder.
+        """
+        return self._codec().canonical_name
+
     def pixel_formats(self) -> list[str]:
         """Pixel formats that the encoder takes; empty where it takes any.
 

@@ -32,6 +32,13 @@ LOST_SIDE_DATA = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Typ
 # encoders that write into the stream where chroma samples lie; of containers, Matroska does
 TELL_LOCATION = ("libx264", "libx265", "libsvtav1")
 DEFAULT_RATE = Fraction(25)
+# codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
+IN_MPEG_TS = {
+    *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "vc1"),
+    *("mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
+}
+IN_TS = {"dirac", "cavs", "avs2", "avs3", "dvb_subtitle", "dvb_teletext", "arib_caption"}
+IN_M2TS = {"pcm_bluray", "hdmv_pgs_subtitle", "hdmv_text_subtitle"}
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -146,6 +153,11 @@ class Output:
         self.notes += notes(heard, encoder.name)
 
     def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
+        if not self._holds(encoder.codec):
+            raise UserError(
+                f"{encoder.name} writes {encoder.codec}, which {self.container.format.name} cannot hold; use "
+                "--encoder libx264 or libx265, or give a name that ends in .mkv"
+            )
         location = chroma_location(first)
         options = {} if location == UNKNOWN else {"chroma_sample_location": location}
         options |= encoder.options
@@ -178,6 +190,11 @@ class Output:
         if stream.type in ("data", "unknown") or (stream.type == "attachment" and not matroska):
             self.dropped.append(label)
             return
+        # a stream without a decoder has no context
+        context = stream.codec_context
+        if context is not None and not self._holds(context.codec.canonical_name):
+            self.dropped.append(f"{label}: not possible in {self.container.format.name}")
+            return
         try:
             copy = self.container.add_stream_from_template(stream, opaque=True)
         except ValueError:
@@ -185,6 +202,14 @@ class Output:
             return
         _describe(copy, stream)
         self._copies[stream.index] = copy
+
+    def _holds(self, codec: str) -> bool:
+        """Whether a codec can be read back; most muxers refuse what they cannot hold, MPEG-TS does not."""
+        if self.container.format.name != "mpegts":
+            return True
+        # the muxer goes by the suffix as well
+        blu_ray = Path(self.container.name).suffix.lower() == ".m2ts"
+        return codec in IN_MPEG_TS | (IN_M2TS if blu_ray else IN_TS)
 
     def write(self, item: VideoFrame | Packet[Any]) -> None:
         """Encode a frame, or copy a packet of another stream (or drop it, where its stream is dropped)."""
