@@ -115,9 +115,14 @@ def same_pictures(first: Path, second: Path) -> bool:
     return all(np.array_equal(a, b) for x, y in pairs for a, b in zip(samples(x), samples(y), strict=True))
 
 
-def audio_bytes(path: Path) -> list[bytes]:
+def audio_packets(path: Path) -> list[tuple[bytes, bool]]:
+    """The packets of the sound, and whether an edit list hides each."""
     with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+        return [(bytes(packet), packet.is_discard) for packet in container.demux(audio=0) if packet.size]
+
+
+def audio_bytes(path: Path) -> list[bytes]:
+    return [data for data, _ in audio_packets(path)]
 
 
 @pytest.mark.parametrize(
@@ -314,6 +319,40 @@ def test_encoders_that_count_frames_take_clips_with_fine_time_bases(
     assert [number_in(samples(frame)[0]) for frame in after] == list(range(COUNT))
     first = after[0].time
     assert [frame.time - first for frame in after] == pytest.approx([i / FPS for i in range(COUNT)], abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mp4"])
+def test_sound_that_a_cut_without_encoding_hides_is_not_heard_again(
+    noop: LoadedModel, tmp_path: Path, suffix: str
+) -> None:
+    plain, whole, source = make_clip(tmp_path / "plain.mp4"), tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    ffmpeg(
+        "-i", plain, "-f", "lavfi", "-i", "sine=duration=1.5:r=48000", "-c:v", "copy", "-c:a", "aac", whole
+    )
+    ffmpeg("-ss", "1.1", "-i", whole, "-c", "copy", source)
+    target = tmp_path / f"out{suffix}"
+    filter_video(source, target, noop, encoder=LOSSLESS["libx264"])
+    # the first packet of AAC is one to decode the next by, here as in the whole clip
+    shown = [hidden for _, hidden in audio_packets(source)].index(False)
+    assert shown > 5
+    copied = zip(audio_bytes(target), audio_bytes(source)[shown - 1 :], strict=True)
+    assert all(after.endswith(before) for after, before in copied)
+    pictures = read(target)
+    assert [number_in(samples(frame)[0]) for frame in pictures] == list(range(33, COUNT))
+    with av.open(str(target)) as after:
+        first = next(after.decode(audio=0)).time
+    assert 0 <= pictures[0].time - first <= 2 * 1024 / 48000 + 1e-3
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_the_packet_that_aac_starts_with_is_kept(noop: LoadedModel, tmp_path: Path, suffix: str) -> None:
+    plain, source, target = make_clip(tmp_path / "plain.mp4"), tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    ffmpeg(
+        "-i", plain, "-f", "lavfi", "-i", "sine=duration=1.5:r=48000", "-c:v", "copy", "-c:a", "aac", source
+    )
+    assert audio_packets(source)[0][1]
+    filter_video(source, target, noop)
+    assert audio_bytes(target) == audio_bytes(source)
 
 
 def test_skipped_frames_of_avi_stay_skipped(noop: LoadedModel, tmp_path: Path) -> None:

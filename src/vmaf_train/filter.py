@@ -181,6 +181,8 @@ class _Input:
         self.packets = PacketReader(container, video)
         reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
         self._order = ShownOrder() if reordered else None
+        self._started: set[int] = set()
+        self._hidden: dict[int, Packet[Any]] = {}
 
     def items(self) -> Iterator[Item]:
         """Frames of the video stream and packets of the others, in the order of the file."""
@@ -190,7 +192,21 @@ class _Input:
                 if packet.stream.index == self.video.index:
                     yield from self._frames(packet)
                 elif packet.size:
-                    yield packet
+                    yield from self._shown(packet)
+
+    def _shown(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """A packet to copy, unless an edit list hides it: other containers would show it."""
+        index, kind = packet.stream.index, packet.stream.type
+        # pictures to copy are predicted from hidden ones
+        if packet.is_discard and kind in ("audio", "subtitle"):
+            if kind == "audio" and index not in self._started:
+                self._hidden[index] = packet
+            return
+        self._started.add(index)
+        # the first sound that is heard needs the one before to be decoded, as every AAC stream has it
+        if (before := self._hidden.pop(index, None)) is not None:
+            yield before
+        yield packet
 
     def _frames(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         self.packets.add(packet)
