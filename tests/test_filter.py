@@ -115,6 +115,15 @@ def same_pictures(first: Path, second: Path) -> bool:
     return all(np.array_equal(a, b) for x, y in pairs for a, b in zip(samples(x), samples(y), strict=True))
 
 
+def nal_types(packet: bytes) -> list[int]:
+    """Of a packet of HEVC in MP4, the kinds of its units."""
+    kinds = []
+    while packet:
+        kinds.append(packet[4] >> 1 & 63)
+        packet = packet[4 + int.from_bytes(packet[:4], "big") :]
+    return kinds
+
+
 def audio_packets(path: Path) -> list[tuple[bytes, bool]]:
     """The packets of the sound, and whether an edit list hides each."""
     with av.open(str(path)) as container:
@@ -353,6 +362,36 @@ def test_the_packet_that_aac_starts_with_is_kept(noop: LoadedModel, tmp_path: Pa
     assert audio_packets(source)[0][1]
     filter_video(source, target, noop)
     assert audio_bytes(target) == audio_bytes(source)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_hevc_carries_the_tag_that_apple_plays_and_its_parameter_sets_in_the_header(
+    noop: LoadedModel, tmp_path: Path, suffix: str
+) -> None:
+    source, target = make_clip(tmp_path / "in.mp4"), tmp_path / f"out{suffix}"
+    filter_video(source, target, noop, encoder=LOSSLESS["libx265"])
+    with av.open(str(target)) as after:
+        stream = after.streams.video[0]
+        assert stream.codec_context.codec_tag == "hvc1"
+        header = stream.codec_context.extradata
+        nals = [nal for packet in after.demux(stream) for nal in nal_types(bytes(packet))]
+    # VPS, SPS and PPS: all in the header, none among the pictures
+    assert all(bytes([0x80 | kind, 0, 1]) in header for kind in (32, 33, 34))
+    assert not {32, 33, 34} & set(nals)
+    assert same_pictures(source, target)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix"), [("libx264", ".mp4"), ("libx265", ".mkv"), ("libx265", ".ts")]
+)
+def test_no_other_codec_nor_container_carries_that_tag(
+    noop: LoadedModel, tmp_path: Path, encoder: str, suffix: str
+) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", count=3), tmp_path / f"out{suffix}"
+    filter_video(source, target, noop, encoder=Encoder(encoder))
+    with av.open(str(target)) as after:
+        assert after.streams.video[0].codec_context.codec_tag != "hvc1"
+    assert len(read(target)) == 3
 
 
 def test_skipped_frames_of_avi_stay_skipped(noop: LoadedModel, tmp_path: Path) -> None:

@@ -175,6 +175,9 @@ class Output:
             setattr(context, name, getattr(first, name))
         if video.sample_aspect_ratio:
             context.sample_aspect_ratio = video.sample_aspect_ratio
+        if encoder.codec == "hevc" and self.container.format.name in ("mp4", "mov"):
+            # FFmpeg's own, hev1, is refused by Apple's players
+            context.codec_tag = "hvc1"
         context.flags |= Flags.frame_duration
         if first.interlaced_frame:
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
