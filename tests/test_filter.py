@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
-from clip_factory import COUNT, FPS, X264, ffmpeg, make_clip, number_in
+from clip_factory import COUNT, FPS, INTERLACED, X264, ffmpeg, make_clip, number_in
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
 from typer.testing import CliRunner
 
@@ -534,6 +534,25 @@ def test_what_the_encoder_warns_of_is_told(noop: LoadedModel, tmp_path: Path) ->
     source, target = write_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv"
     done = filter_video(source, target, noop, encoder=Encoder("libx264", {"x264-params": "bogus=3"}))
     assert done.notes == ("libx264: Error parsing option 'bogus = 3'",)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-vf", "setparams=color_trc=smpte2084"], ["HDR (PQ), and the filters know SDR only"]),
+        (["-vf", "setparams=color_trc=arib-std-b67"], ["HDR (HLG), and the filters know SDR only"]),
+        (INTERLACED, ["interlaced frames are filtered woven, both fields as one picture"]),
+        ([], []),
+    ],
+)
+def test_the_command_tells_of_pictures_that_no_filter_was_trained_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: list[str]
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    source = make_clip(tmp_path / "in.mp4", *X264, *options, count=3)
+    arguments = ["--model", "noop_v1", "--encoder", "ffv1"]
+    done = CliRunner().invoke(app, ["filter", str(source), str(tmp_path / "out.mkv"), *arguments])
+    assert done.stdout.splitlines()[1:] == said
 
 
 def test_options_of_the_container_reach_it(noop: LoadedModel, tmp_path: Path) -> None:

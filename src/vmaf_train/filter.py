@@ -21,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from vmaf_train.condition import Condition
 from vmaf_train.container import PacketReader, decoding, likely_frames, open_clip
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
@@ -62,7 +63,7 @@ class Filtered:
     dropped: tuple[str, ...]
     """What the output's container, or PyAV, cannot hold."""
     notes: tuple[str, ...]
-    """What the encoder warned of."""
+    """What the encoder warned of, and pictures of a kind that no filter was trained on."""
 
 
 def filter_video(
@@ -117,22 +118,21 @@ def filter_video(
         temporary = stack.enter_context(replacing(target))
         with writing(temporary, target, encoder) as opened:
             output = Output(opened, container, first, video, encoder)
-            count = damaged = 0
+            count = 0
             for item in itertools.chain(held, filtered):
                 output.write(item)
                 if isinstance(item, VideoFrame):
                     count += 1
-                    damaged += item.is_corrupt
                     if progress is not None:
                         progress(count, expected)
             output.finish()
     return Filtered(
         frames=count,
-        damaged=damaged,
+        damaged=clip.condition.damaged,
         truncated=not clip.packets.result().whole,
         seconds=time.perf_counter() - begin,
         dropped=tuple(output.dropped),
-        notes=tuple(output.notes),
+        notes=(*output.notes, *_untrained(clip.condition)),
     )
 
 
@@ -178,7 +178,7 @@ class _Input:
 
     def __init__(self, container: InputContainer, video: VideoStream, source: Path) -> None:
         self.container, self.video, self.source = container, video, source
-        self.packets = PacketReader(container, video)
+        self.packets, self.condition = PacketReader(container, video), Condition()
         reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
         self._order = ShownOrder() if reordered else None
         self._started: set[int] = set()
@@ -215,7 +215,18 @@ class _Input:
         for frame in packet.decode():
             if self._order is not None:
                 self._order.show(frame, self.video.codec_context.reorder_depth)
+            self.condition.see(frame)
             yield frame
+
+
+def _untrained(condition: Condition) -> list[str]:
+    """What no filter was trained on, a line each."""
+    told = []
+    if condition.hdr:
+        told.append(f"HDR ({condition.hdr}), and the filters know SDR only")
+    if condition.interlaced:
+        told.append("interlaced frames are filtered woven, both fields as one picture")
+    return told
 
 
 def _until_first_frame(items: Iterator[Item], source: Path) -> tuple[list[Item], VideoFrame]:
