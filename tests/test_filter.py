@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,50 @@ def test_where_chroma_samples_lie_is_kept_or_named(
     done = filter_video(source, target, noop, encoder=Encoder(encoder))
     assert (chroma_location(read(target)[0]) == "topleft") == kept
     assert done.dropped == (() if kept else ("chroma sample location topleft",))
+
+
+def captioned(path: Path, start: int) -> Path:
+    """Write a clip of 8 frames; those from `start` on carry a closed caption."""
+    # supplemental enhancement information, of the kind that ATSC A/53 registered, with one pair of characters
+    caption = bytes.fromhex("00000106040eb50031") + b"GA94" + bytes.fromhex("0341fffc9420ff80")
+    plain = make_clip(path, "-c:v", "libx264", "-bf", "0", count=8).read_bytes()
+    head, *frames = re.split(rb"(?=\x00\x00\x01[\x41\x65])", plain)
+    path.write_bytes(head + b"".join(caption * (i >= start) + frame for i, frame in enumerate(frames)))
+    assert captions(path) == [i >= start for i in range(8)]
+    return path
+
+
+def captions(path: Path) -> list[bool]:
+    return [frame.side_data.get(Type.A53_CC) is not None for frame in read(path)]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "kept"),
+    [
+        ("libx264", ".mp4", True),
+        ("libx265", ".mp4", True),
+        ("libx265", ".ts", True),
+        ("mpeg1video", ".ts", False),
+        ("mpeg2video", ".ts", True),
+        ("mpeg4", ".mp4", False),
+        ("libsvtav1", ".mp4", False),
+        ("libvpx-vp9", ".webm", False),
+        ("ffv1", ".mkv", False),
+    ],
+)
+def test_closed_captions_are_kept_or_named_also_where_the_first_frames_have_none(
+    noop: LoadedModel, tmp_path: Path, encoder: str, suffix: str, kept: bool
+) -> None:
+    source, target = captioned(tmp_path / "in.h264", start=3), tmp_path / f"out{suffix}"
+    done = filter_video(source, target, noop, encoder=Encoder(encoder))
+    assert captions(target) == [kept and i >= 3 for i in range(8)]
+    assert done.dropped == (() if kept else ("closed captions",))
+
+
+def test_an_option_of_the_user_leaves_closed_captions_out(noop: LoadedModel, tmp_path: Path) -> None:
+    source, target = captioned(tmp_path / "in.h264", start=0), tmp_path / "out.mp4"
+    filter_video(source, target, noop, encoder=Encoder("libx265", {"a53cc": "0"}))
+    assert not any(captions(target))
 
 
 def test_the_name_of_the_old_encoder_is_not_kept_however_the_container_spells_it(

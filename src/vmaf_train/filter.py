@@ -61,7 +61,7 @@ class Filtered:
     """The input ends before what it declares."""
     seconds: float
     dropped: tuple[str, ...]
-    """What the output's container, or PyAV, cannot hold."""
+    """What the output's container, its encoder or PyAV cannot hold."""
     notes: tuple[str, ...]
     """What the encoder warned of, and pictures of a kind that no filter was trained on."""
 

@@ -31,6 +31,8 @@ OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "dur
 LOST_SIDE_DATA = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.DOVI_METADATA)
 # encoders that write into the stream where chroma samples lie; of containers, Matroska does
 TELL_LOCATION = ("libx264", "libx265", "libsvtav1")
+# encoders that write closed captions (A53) into the stream
+KEEP_CAPTIONS = ("libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv")
 DEFAULT_RATE = Fraction(25)
 # codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
 IN_MPEG_TS = {
@@ -120,6 +122,7 @@ class Output:
         self.dropped: list[str] = []
         self.notes: list[str] = []
         self._copies: dict[int, Stream] = {}
+        self._captions_lost = encoder.name not in KEEP_CAPTIONS
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
         self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
         self._clock = Clock(self._base, self._rate, source.name.removeprefix("file:"))
@@ -160,6 +163,9 @@ class Output:
             )
         location = chroma_location(first)
         options = {} if location == UNKNOWN else {"chroma_sample_location": location}
+        if encoder.name == "libx265":
+            # the other encoders that can keep closed captions do so by themselves
+            options["a53cc"] = "1"
         options |= encoder.options
         told = encoder.name in TELL_LOCATION or self.container.format.name in ("matroska", "webm")
         if location not in (UNKNOWN, "left") and not told:
@@ -217,6 +223,10 @@ class Output:
     def write(self, item: VideoFrame | Packet[Any]) -> None:
         """Encode a frame, or copy a packet of another stream (or drop it, where its stream is dropped)."""
         if isinstance(item, VideoFrame):
+            # broadcasts start with frames that have none
+            if self._captions_lost and _side_data(item, Type.A53_CC) is not None:
+                self.dropped.append("closed captions")
+                self._captions_lost = False
             item.pict_type = 0
             self._clock.set(item)
             self.container.mux(self._stream.encode(item))
