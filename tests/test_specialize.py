@@ -154,6 +154,22 @@ def test_a_copy_of_a_metric_that_samples_fragments_cuts_them_itself(
     assert FrameScorer(load_model(copy.path, unverified=True))(frame) == pytest.approx(score, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [
+        ("nr_metric_v1", 2560, 1440),
+        ("nr_metric_v1", 540, 960),
+        ("nr_metric_v3", 53, 97),
+        # a pixel lies on a half, as far as float32 can tell
+        ("nr_metric_v1", 41, 37),
+    ],
+)
+def test_a_pixel_that_is_rounded_the_other_way_is_no_reason_to_refuse_a_copy(
+    name: str, width: int, height: int, tmp_path: Path
+) -> None:
+    assert specialize(load_model(name), width, height, tmp_path).difference < 5e-3
+
+
 def test_a_filter_that_clips_already_gets_no_second_clip(load: object, tmp_path: Path) -> None:
     for name, clips in (("blur_v1", 1), ("gain_v1", 1)):
         copy = specialize(load_model(name), 64, 48, tmp_path)

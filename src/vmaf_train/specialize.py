@@ -30,8 +30,9 @@ from vmaf_train.surgery import check_strength, clip_last, fix_shape, take_part
 
 # beyond 16K the graph's tensors pass every limit of the loader
 MAX_SIDE = 16384
-# largest difference to `score` in MOS, to `filter` in code values
-TOLERANCE = {Kind.NR: 1e-3, Kind.FILTER: 1.0}
+# largest difference to `score` in MOS, to `filter` in code values; a pixel that lies on a half, as far as
+# float32 can tell, is rounded either way, and one or two of 224x224 changed a score by up to 0.004
+TOLERANCE = {Kind.NR: 1e-2, Kind.FILTER: 1.0}
 
 
 @dataclass(frozen=True)
