@@ -123,8 +123,8 @@ def score_video(
         watch: called at each decoded frame; what it raises ends the run.
 
     Raises:
-        UserError: a wrong kind of model, no such file, not a video, or a stream that cannot be decoded to
-            its end. Damage that the decoder gets over is counted in the result's `condition`.
+        UserError: a wrong kind of model, no such file, not a video, or one that cannot be read to its end.
+            Frames that are damaged, or lost to damage, are counted in the result's `condition`.
     """
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
