@@ -195,3 +195,9 @@ def test_an_interrupted_run_ends_within_a_frame(
 def test_a_step_below_one_is_refused(mean: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="every 0"):
         score_video(tmp_path / "a.mkv", mean, every=0)
+
+
+def test_a_negative_number_of_threads_is_refused(mean: LoadedModel, tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "a.mkv", [1])
+    with pytest.raises(UserError, match="threads -1"):
+        score_video(path, mean, threads=-1)

@@ -128,6 +128,8 @@ def score_video(
     """
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
+    if threads < 0:
+        raise UserError(f"threads {threads}: must be at least 1, or 0 for one a core")
     path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
