@@ -156,6 +156,10 @@ class LoadedModel:
     def _edited(self) -> dict[Hashable, Any]:
         return {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # sessions cannot be copied; a copy of the model makes its own
+        return {key: value for key, value in vars(self).items() if key not in ("session", "_edited")}
+
     def _run(self, session: Any, frames: NDArray[Any]) -> Any:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 
