@@ -102,6 +102,12 @@ def test_scores_go_to_standard_output_alone_when_asked(folder: Path, clip: Path)
     assert len(json.loads(done.stdout)["frames"]) == 6
 
 
+def test_a_slash_at_the_end_of_json_names_a_folder(folder: Path, clip: Path, tmp_path: Path) -> None:
+    done = run(folder, "score", clip, "--json", f"{tmp_path}/logs/")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["clip.mkv.json"]
+
+
 def test_a_damaged_clip_is_told_on_stderr_and_fails_when_strict(
     folder: Path, clip: Path, tmp_path: Path
 ) -> None:

@@ -36,10 +36,15 @@ def score(
     model: Annotated[str, typer.Option(help="Metric: a registered id or an ONNX file.")] = METRIC,
     every: Annotated[int, typer.Option(min=1, help="Score every N-th frame.")] = 1,
     json: Annotated[
-        Path | None,
-        typer.Option(help="Write libvmaf's log shape to this file; for several clips: a folder; -: stdout."),
+        str | None,
+        typer.Option(
+            metavar="<path>",
+            help="Write libvmaf's log shape to this file; for several clips: a folder; -: stdout.",
+        ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one row a frame to this file; -: stdout.")] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="<path>", help="Write one row a frame to this file; -: stdout.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", "-y", help="Replace files that are no earlier scores.")
     ] = False,
