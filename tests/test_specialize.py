@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -240,3 +243,22 @@ def test_what_cannot_be_specialized_is_refused_and_nothing_is_written(load: obje
     with pytest.raises(UserError, match="no sidecar"):
         specialize(bare, 32, 32, out)
     assert not out.exists()
+
+
+def test_a_size_that_memory_does_not_hold_is_one_line(models: Path, tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "from vmaf_train.cli import main; sys.argv[0] = 'vmaf-train'; main()\n"
+    )
+    arguments = ["specialize", "noop_v1", "--width", "16384", "--height", "16384", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "VMAF_TINY_MODEL_DIR": str(models)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("vmaf-train: noop_v1 at 16384x16384: no memory for frames of that size")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
