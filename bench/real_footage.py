@@ -4,7 +4,8 @@
 
 A model is an id of the registry or the path of an ONNX file. Metrics: two seconds of each clip of DIR, at
 960x540 and 24 frames a second, are the reference; ten impairments of it are scored, every 6th frame, and
-compared with VMAF 0.6.1 by rank correlation (SROCC, PLCC over all; mean of the SROCC within each clip).
+compared with VMAF 0.6.1 by rank correlation (SROCC, PLCC over all; mean of the SROCC within each clip); with
+`--touched-up` fifteen, some of them encodes that were sharpened or given grain.
 Filters: three frames of each clip at 224x224, blurred and compressed as JPEG, against the clean frames.
 `--work` keeps the encodes for the next run.
 """
@@ -48,6 +49,7 @@ class Rung:
 
     settings: dict[str, Any]
     before: tuple[str, dict[str, Any]] | None = None
+    after: str = ""  # the version that is taken in place of the source
 
 
 RUNGS = {
@@ -61,6 +63,17 @@ RUNGS = {
     "blur": Rung(X264 | {"crf": 14}, ("gblur", {"sigma": 2.5})),
     "noise": Rung(X264 | {"crf": 10}, ("noise", {"alls": 24, "allf": "t"})),
     "mpeg4 q 20": Rung({"vcodec": "mpeg4", "q:v": 20}),
+}
+
+
+# what becomes of an encode that is given grain or sharpened: VMAF hardly changes
+TOUCHED_UP = {
+    f"{after.replace('x264 ', '')} {name}": Rung(X264 | {"crf": 14}, (name, options), after)
+    for name, options, sources in (
+        ("noise", {"alls": 8, "allf": "t"}, ("", "x264 crf 28", "x264 crf 36", "x264 crf 44")),
+        ("unsharp", {}, ("x264 crf 36",)),
+    )
+    for after in sources
 }
 
 
@@ -86,21 +99,21 @@ def find(folder: Path) -> list[Path]:
     return clips
 
 
-def impaired(clip: Path, work: Path, seconds: float) -> list[Scored]:
-    """The ten impaired versions of one clip with their VMAF; what `work` holds already is taken from it."""
+def impaired(clip: Path, work: Path, seconds: float, rungs: dict[str, Rung] = RUNGS) -> list[Scored]:
+    """The impaired versions of one clip with their VMAF; what `work` holds already is taken from it."""
     reference = work / f"{clip.stem}.y4m"
     if not reference.exists():
         source = ffmpeg.input(str(clip), ss=seconds / 2).video.filter("fps", FPS)
         scaled = source.filter("scale", WIDTH, HEIGHT, flags="lanczos").filter("format", "yuv420p")
         run_ffmpeg(scaled.output(str(reference), t=seconds), what=f"reading {clip.name}", threads=0)
-    return [_one(clip.stem, name, rung, reference, work) for name, rung in RUNGS.items()]
+    return [_one(clip.stem, name, rung, reference, work) for name, rung in rungs.items()]
 
 
 def _one(clip: str, name: str, rung: Rung, reference: Path, work: Path) -> Scored:
-    path = work / f"{clip}_{name.replace(' ', '_')}.mkv"
+    path = _version(clip, name, work)
     report = path.with_suffix(".json")
     if not report.exists():
-        picture = ffmpeg.input(str(reference)).video
+        picture = ffmpeg.input(str(_version(clip, rung.after, work) if rung.after else reference)).video
         if rung.before:
             picture = picture.filter(rung.before[0], **rung.before[1])
         output = picture.output(str(path), pix_fmt="yuv420p", **rung.settings)
@@ -112,6 +125,10 @@ def _one(clip: str, name: str, rung: Rung, reference: Path, work: Path) -> Score
         run_ffmpeg(measured.output("pipe:", format="null"), what=f"measuring {path.name}", threads=0)
     vmaf = float(json.loads(report.read_text())["pooled_metrics"]["vmaf"]["mean"])
     return Scored(clip, name, path, vmaf)
+
+
+def _version(clip: str, name: str, work: Path) -> Path:
+    return work / f"{clip}_{name.replace(' ', '_')}.mkv"
 
 
 def _numbered(stream: Any) -> Any:
@@ -168,6 +185,9 @@ def main(
     filter_: Annotated[list[str] | None, typer.Option("--filter", help="A filter; likewise.")] = None,
     work: Annotated[Path | None, typer.Option(help="Keep the encodes here.")] = None,
     seconds: float = 2.0,
+    touched_up: Annotated[
+        bool, typer.Option("--touched-up", help="Five more versions: encodes with grain, or sharpened.")
+    ] = False,
 ) -> None:
     """Measure metrics and filters on the clips of a folder."""
     metrics = [load(name, "nr") for name in nr or []]
@@ -178,7 +198,8 @@ def main(
         with tempfile.TemporaryDirectory() as scratch:
             kept = work or Path(scratch)
             kept.mkdir(parents=True, exist_ok=True)
-            items = [item for clip in clips for item in impaired(clip, kept, seconds)]
+            rungs = RUNGS | TOUCHED_UP if touched_up else RUNGS
+            items = [item for clip in clips for item in impaired(clip, kept, seconds, rungs)]
             low, high = min(item.vmaf for item in items), max(item.vmaf for item in items)
             print(f"\n{len(clips)} clips, {len(items)} impaired, VMAF {low:.0f}..{high:.0f}\n")
             header = ("metric", "SROCC, all", "PLCC, all", "SROCC within a clip", "scores")

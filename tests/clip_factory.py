@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 
@@ -97,3 +98,13 @@ def known_clip(folder: Path, name: str) -> Path:
     """The clip `name` of CLIPS, encoded once a folder."""
     path = folder / name
     return path if path.exists() else make_clip(path, *CLIPS[name])
+
+
+def zero_packet(path: Path, number: int) -> Path:
+    """Zero the first 64 bytes of packet `number` of the pictures, which then cannot be decoded at all."""
+    with av.open(str(path)) as container:
+        packet = list(container.demux(video=0))[number]
+    with open(path, "r+b") as handle:
+        handle.seek(packet.pos)
+        handle.write(bytes(min(64, packet.size)))
+    return path

@@ -88,6 +88,25 @@ def test_any_file_name_can_be_printed_and_closed_or_full_outputs_are_no_tracebac
         assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["at the end", "inside the command"])
+@pytest.mark.parametrize("arguments", [("verify",), ("--help",)])
+def test_a_reader_that_goes_away_gives_the_status_of_a_broken_pipe(
+    arguments: tuple[str, ...], unbuffered: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_command_that_is_killed_leaves_as_after_ctrl_c(name: str, tmp_path: Path) -> None:
     code = (

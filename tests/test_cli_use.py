@@ -93,13 +93,38 @@ def test_score_goes_on_after_a_bad_clip_and_fails_at_the_end(
     done = run(folder, "score", tmp_path / "none.mkv", clip, "--every", "2")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].split("\t")[1] == "3"
-    assert "none.mkv" in done.stderr
+    first, last = done.stderr.splitlines()
+    assert first.startswith(f"vmaf-train: no clip {tmp_path / 'none.mkv'}")
+    assert last == "vmaf-train: 1 of 2 clips failed"
+
+
+def test_each_clip_that_fails_has_a_line_of_its_own(folder: Path, clip: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    done = run(folder, "score", tmp_path / "a.mkv", clip, tmp_path / "b.mkv", cut, "--strict")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if not line.startswith("note: ")] == [
+        f"vmaf-train: no clip {tmp_path / 'a.mkv'}; a clip is a file, check the path",
+        f"vmaf-train: no clip {tmp_path / 'b.mkv'}; a clip is a file, check the path",
+        f"vmaf-train: {cut} is damaged or ends early, and --strict was given",
+        "vmaf-train: 3 of 4 clips failed",
+    ]
+    alone = run(folder, "score", tmp_path / "a.mkv")
+    assert alone.stderr.splitlines() == [
+        f"vmaf-train: no clip {tmp_path / 'a.mkv'}; a clip is a file, check the path"
+    ]
 
 
 def test_scores_go_to_standard_output_alone_when_asked(folder: Path, clip: Path) -> None:
     done = run(folder, "score", clip, "--json", "-")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["frames"]) == 6
+
+
+def test_a_slash_at_the_end_of_json_names_a_folder(folder: Path, clip: Path, tmp_path: Path) -> None:
+    done = run(folder, "score", clip, "--json", f"{tmp_path}/logs/")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["clip.mkv.json"]
 
 
 def test_a_damaged_clip_is_told_on_stderr_and_fails_when_strict(

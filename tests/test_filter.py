@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
-from clip_factory import COUNT, FPS, INTERLACED, X264, ffmpeg, make_clip, number_in
+from clip_factory import COUNT, FPS, INTERLACED, X264, ffmpeg, make_clip, number_in, zero_packet
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
 from typer.testing import CliRunner
 
@@ -652,6 +652,19 @@ def test_damaged_pictures_are_counted(noop: LoadedModel, tmp_path: Path) -> None
     done = filter_video(source, tmp_path / "out.mkv", noop)
     assert (done.damaged > 0) == any(frame.is_corrupt for frame in read(source))
     assert done.frames == len(read(source))
+
+
+def test_a_frame_that_cannot_be_decoded_is_counted_and_the_others_keep_their_times(
+    noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", frames=30, audio=True, encoder="libx264")
+    zero_packet(source, 20)
+    done = filter_video(source, tmp_path / "out.mp4", noop)
+    assert (done.frames, done.damaged) == (29, 1)
+    times = [round(25 * frame.time, 3) for frame in read(tmp_path / "out.mp4")]
+    assert len(set(times)) == 29
+    assert set(times) < set(range(30))
+    assert audio_bytes(tmp_path / "out.mp4") == audio_bytes(source)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])

@@ -16,6 +16,12 @@ def test_every_name_of_all_is_there() -> None:
         assert getattr(vmaf_train, name).__name__ == name
 
 
+def test_dir_shows_every_name_before_one_is_used() -> None:
+    program = "import vmaf_train; print(set(vmaf_train.__all__) <= set(dir(vmaf_train)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 def test_a_clip_may_be_named_by_a_plain_string(tmp_path: Path) -> None:
     model = vmaf_train.load_model("learned_filter_v2")
     for work in (

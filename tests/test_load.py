@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +179,14 @@ def test_without_any_model_directory_all_places_are_named(
     named = r"no registry.json in any of model/tiny, .*/model/tiny, .*/tiny; run `dvc repro`"
     with pytest.raises(UserError, match=named):
         models_dir()
+
+
+def test_a_model_that_was_used_can_be_copied_and_pickled(folder: Path) -> None:
+    model = load_model(ID)
+    codes = (255 * FRAMES).astype(np.uint8)
+    expected = model.run(FRAMES), model.run_codes(codes, 8)
+    for other in (copy.deepcopy(model), copy.copy(model), pickle.loads(pickle.dumps(model))):
+        assert other == model
+        assert "session" not in vars(other)
+        assert np.array_equal(other.run(FRAMES), expected[0])
+        assert np.array_equal(other.run_codes(codes, 8), expected[1])

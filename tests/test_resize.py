@@ -109,6 +109,25 @@ def test_halves_are_rounded_up_as_in_training_frames(codes_in: bool) -> None:
 
 @pytest.mark.parametrize("codes_in", [True, False], ids=["code values", "0..1"])
 @pytest.mark.parametrize(
+    ("height", "width"), [(540, 960), (960, 540), (1440, 2560), (270, 480), (600, 800), (1080, 1920)]
+)
+def test_code_values_beside_a_half_are_rounded_as_in_training_frames(
+    height: int, width: int, codes_in: bool
+) -> None:
+    model = onnx.load_model_from_string(identity_224())
+    resize_first(model, height, width, codes=codes_in)
+    fix_shape(model, height, width)
+    for axis in model.graph.output[0].type.tensor_type.shape.dim[2:]:
+        axis.dim_value = 224
+    codes = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    frame = codes if codes_in else (codes / np.float32(255)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = np.rint(session.run(None, {"frame": frame[None, None]})[0][0, 0] * 255)
+    assert np.array_equal(given, area_resize(codes, 224, 224))
+
+
+@pytest.mark.parametrize("codes_in", [True, False], ids=["code values", "0..1"])
+@pytest.mark.parametrize(
     ("height", "width"), [(540, 960), (1080, 1920), (720, 1280), (270, 480), (480, 854), (1920, 1080)]
 )
 def test_fragments_in_a_graph_are_those_of_training(height: int, width: int, codes_in: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from vmaf_train.luma import area_resize
+from vmaf_train.luma import area_resize, area_weights
 from vmaf_train.sampling import (
     FRAGMENT,
     directions,
@@ -106,3 +108,22 @@ def test_directions_say_what_the_sampling_does_before_it_rounds(
     wanted = area_resize(frame, 224, 224) if sampling == "area" else fragments(frame, 224)[0]
     # halves fall either way in float64
     assert np.abs(read - wanted).max() < 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(("source", "target"), [(480, 960), (1080, 540), (224, 224), (1, 720), (97, 231)])
+def test_single_rows_of_the_weights_are_those_of_the_whole_matrix(source: int, target: int) -> None:
+    lines = fragment_lines(target, 224, 0.5)
+    assert np.array_equal(area_weights(source, target, lines), area_weights(source, target)[lines])
+
+
+@pytest.mark.parametrize("shape", [(16, 8192), (16384, 2), (1, 16384)])
+def test_extreme_shapes_need_no_whole_matrix_of_weights(shape: tuple[int, int]) -> None:
+    tracemalloc.start()
+    try:
+        down, across = directions("fragments", shape, (224, 224))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert down.weights is not None
+    assert across.weights is not None
+    assert peak < 200e6

@@ -151,6 +151,33 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path) -> None:
         score_video(write_grey(tmp_path / "a.mkv", [1]), model)
 
 
+def test_short_memory_is_one_line(mean: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnx import TensorProto, helper
+
+    path = write_grey(tmp_path / "a.mkv", [1])
+    # how large it gets only the run tells, so that the checks let it pass
+    nodes = [
+        helper.make_node("ReduceMean", ["frame"], ["mean"], axes=[0, 1, 2, 3], keepdims=0),
+        helper.make_node("Add", ["mean", "one"], ["above"]),
+        helper.make_node("Cast", ["above"], ["unit"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["unit", "sides"], ["shape"]),
+        helper.make_node("Expand", ["frame", "shape"], ["large"]),
+        helper.make_node("ReduceMean", ["large"], ["mos"], axes=[1, 2, 3], keepdims=0),
+    ]
+    constants = {"one": np.float32(1), "sides": np.int64([1, 2**24, 224, 224])}
+    data = model_bytes(nodes, ("frame", ("batch", 1, 224, 224)), ("mos", ("batch",)), constants)
+    large = load_model(registered(tmp_path / "m", {"large_v1": data}) / "large_v1.onnx", unverified=True)
+    with pytest.raises(UserError, match=r"large_v1: cannot run on \[1, 1, 180, 320\]"):
+        score_video(path, large)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("vmaf_train.score.luma_view", fail)
+    with pytest.raises(UserError, match=r"a\.mkv: no memory for its frames"):
+        score_video(path, mean)
+
+
 def test_flat_frames_are_counted_and_scored_all_the_same(mean: LoadedModel, tmp_path: Path) -> None:
     clip = score_video(str(write_grey(tmp_path / "a.mkv", [16, 235])), mean)
     assert clip.condition.flat == 2
@@ -195,3 +222,9 @@ def test_an_interrupted_run_ends_within_a_frame(
 def test_a_step_below_one_is_refused(mean: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="every 0"):
         score_video(tmp_path / "a.mkv", mean, every=0)
+
+
+def test_a_negative_number_of_threads_is_refused(mean: LoadedModel, tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "a.mkv", [1])
+    with pytest.raises(UserError, match="threads -1"):
+        score_video(path, mean, threads=-1)

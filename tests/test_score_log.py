@@ -68,6 +68,11 @@ def test_one_clip_is_a_file_and_several_are_a_folder_even_where_one_alone_could_
     assert sorted(path.name for path in many.iterdir()) == ["a.mp4.json", "b.mp4.json"]
 
 
+def test_a_slash_at_the_end_names_a_folder_also_for_one_clip(model: LoadedModel, tmp_path: Path) -> None:
+    write(plan([Path("a.mp4")], f"{tmp_path}/logs/"), [clip()], model)
+    assert json.loads((tmp_path / "logs" / "a.mp4.json").read_text())["frames"]
+
+
 def test_csv_has_one_row_a_frame_and_any_file_name(model: LoadedModel, tmp_path: Path) -> None:
     name = b"c\xff.mp4".decode("utf-8", "surrogateescape")
     target = tmp_path / "s.csv"
@@ -103,6 +108,8 @@ def test_earlier_scores_are_replaced_and_nothing_else_is(model: LoadedModel, tmp
         ("same", "same", "--json and --csv are both"),
         ("-", "-", "--json and --csv are both -"),
         (None, ".", "is a folder; name a file"),
+        (None, "new/", "--csv new/ is a folder; name a file"),
+        ("file/", None, "with a slash at its end it must be a folder"),
         ("file/below", None, "file takes no files"),
     ],
 )
@@ -112,11 +119,11 @@ def test_a_target_that_cannot_be_is_named_before_a_clip_is_scored(
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     with pytest.raises(UserError, match=complaint):
-        plan([Path("a.mp4")], json_to and Path(json_to), csv_to and Path(csv_to))
+        plan([Path("a.mp4")], json_to, csv_to)
 
 
 def test_two_clips_of_one_name_and_a_file_in_place_of_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a\.mp4\.json: 2 clips would be written to it"):
+    with pytest.raises(UserError, match=r"a\.mp4\.json: 2 clips would .*, to a folder each"):
         plan([Path("x/a.mp4"), Path("y/a.mp4")], tmp_path / "logs")
     with pytest.raises(UserError, match="takes one clip, not 2"):
         plan([Path("x/a.mp4"), Path("x/b.mp4")], STDOUT)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -154,6 +157,22 @@ def test_a_copy_of_a_metric_that_samples_fragments_cuts_them_itself(
     assert FrameScorer(load_model(copy.path, unverified=True))(frame) == pytest.approx(score, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [
+        ("nr_metric_v1", 2560, 1440),
+        ("nr_metric_v1", 540, 960),
+        ("nr_metric_v3", 53, 97),
+        # a pixel lies on a half, as far as float32 can tell
+        ("nr_metric_v1", 41, 37),
+    ],
+)
+def test_a_pixel_that_is_rounded_the_other_way_is_no_reason_to_refuse_a_copy(
+    name: str, width: int, height: int, tmp_path: Path
+) -> None:
+    assert specialize(load_model(name), width, height, tmp_path).difference < 5e-3
+
+
 def test_a_filter_that_clips_already_gets_no_second_clip(load: object, tmp_path: Path) -> None:
     for name, clips in (("blur_v1", 1), ("gain_v1", 1)):
         copy = specialize(load_model(name), 64, 48, tmp_path)
@@ -224,3 +243,22 @@ def test_what_cannot_be_specialized_is_refused_and_nothing_is_written(load: obje
     with pytest.raises(UserError, match="no sidecar"):
         specialize(bare, 32, 32, out)
     assert not out.exists()
+
+
+def test_a_size_that_memory_does_not_hold_is_one_line(models: Path, tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "from vmaf_train.cli import main; sys.argv[0] = 'vmaf-train'; main()\n"
+    )
+    arguments = ["specialize", "noop_v1", "--width", "16384", "--height", "16384", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "VMAF_TINY_MODEL_DIR": str(models)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("vmaf-train: noop_v1 at 16384x16384: no memory for frames of that size")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -82,7 +82,10 @@ def main() -> None:
         _leave(INTERRUPTED, STOPPED)
     except ModuleNotFoundError as error:
         _leave(1, _not_installed(error))
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # typer makes status 1 of a broken pipe
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         # the reader of our output went away (`| head`): leave quietly, as other tools do
         _drop_stdout()
         raise SystemExit(141) from None

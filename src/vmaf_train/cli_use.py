@@ -36,10 +36,15 @@ def score(
     model: Annotated[str, typer.Option(help="Metric: a registered id or an ONNX file.")] = METRIC,
     every: Annotated[int, typer.Option(min=1, help="Score every N-th frame.")] = 1,
     json: Annotated[
-        Path | None,
-        typer.Option(help="Write libvmaf's log shape to this file; for several clips: a folder; -: stdout."),
+        str | None,
+        typer.Option(
+            metavar="<path>",
+            help="Write libvmaf's log shape to this file; for several clips: a folder; -: stdout.",
+        ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one row a frame to this file; -: stdout.")] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="<path>", help="Write one row a frame to this file; -: stdout.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", "-y", help="Replace files that are no earlier scores.")
     ] = False,
@@ -55,7 +60,7 @@ def score(
     from vmaf_train.load import load_model
     from vmaf_train.score import ClipScore, expected_frames, score_videos
     from vmaf_train.score_log import meaning_text, plan, write
-    from vmaf_train.terminal import print_note, print_table, progress_bar
+    from vmaf_train.terminal import print_error, print_note, print_table, progress_bar
 
     # the score's own graphs do the work; this session only has to exist
     loaded = load_model(model, unverified=unverified, threads=1)
@@ -71,7 +76,8 @@ def score(
 
         results = score_videos(videos, loaded, every=every, progress=progress)
     clips = [result for result in results if isinstance(result, ClipScore)]
-    errors = [result for result in results if isinstance(result, UserError)]
+    failed = [result for result in results if isinstance(result, UserError)]
+    errors: list[UserError] = []
     if clips:
         header = ("video", "frames", "mean", "harmonic mean", "min", "max", "seconds")
         rows = []
@@ -82,15 +88,19 @@ def score(
             for note in clip.condition.notes(len(clip.frames)):
                 print_note(f"{clip.path}: {note}")
             if strict and clip.condition.broken:
-                errors.append(UserError(f"{clip.path} is damaged or ends early, and --strict was given"))
+                failed.append(UserError(f"{clip.path} is damaged or ends early, and --strict was given"))
         if not targets.takes_stdout:
             print_table(header, rows, meaning_text(loaded))
         try:
             write(targets, clips, loaded)
         except UserError as error:
             errors.append(error)
-    if errors:
-        raise UserError("; ".join(map(str, errors)))
+    if failed and len(videos) > 1:
+        for reason in failed:
+            print_error(str(reason))
+        failed = [UserError(f"{len(failed)} of {len(videos)} clips failed")]
+    if failed or errors:
+        raise UserError("; ".join(map(str, [*failed, *errors])))
 
 
 def filter_(

@@ -22,7 +22,7 @@ class Condition:
     """Counted while a clip is decoded; `hdr` is `PQ`, `HLG` or empty."""
 
     damaged: int = 0
-    """Frames that the decoder had to patch up."""
+    """Frames that the decoder had to patch up or to leave out."""
     truncated: bool = False
     """The file ends before what it declares."""
     flat: int = 0
@@ -51,7 +51,9 @@ class Condition:
         if self.truncated:
             told.append("the file ends early: what is missing has no score")
         if self.damaged:
-            told.append(f"damaged frames: {self.damaged}; the decoder made up what it could not read")
+            told.append(
+                f"damaged frames: {self.damaged}; the decoder made up or left out what it could not read"
+            )
         if self.flat:
             told.append(f"flat frames: {self.flat} of {scored}; one grey level is no picture to judge")
         if self.hdr:

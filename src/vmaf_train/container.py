@@ -123,6 +123,17 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
     return container, stream
 
 
+def decode_packet(packet: Packet[Any]) -> tuple[list[Any], bool]:
+    """The frames that a packet of pictures gives, and whether the decoder found one too damaged to decode.
+
+    What comes after it can be decoded again, so whoever may do without a frame goes on, as ffmpeg does.
+    """
+    try:
+        return packet.decode(), False
+    except av.InvalidDataError:
+        return [], True
+
+
 def likely_frames(container: Any, stream: VideoStream) -> int:
     """How many pictures there seem to be, by the header alone; 0: it does not tell."""
     duration, rate = container.duration, stream.guessed_rate

@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vmaf_train.condition import Condition
-from vmaf_train.container import PacketReader, decoding, likely_frames, open_clip
+from vmaf_train.container import PacketReader, decode_packet, decoding, likely_frames, open_clip
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
@@ -56,7 +56,7 @@ class Filtered:
 
     frames: int
     damaged: int
-    """Frames that the decoder had to patch up; they are in the output."""
+    """Frames that the decoder had to patch up, which are in the output, or to leave out."""
     truncated: bool
     """The input ends before what it declares."""
     seconds: float
@@ -128,7 +128,7 @@ def filter_video(
             output.finish()
     return Filtered(
         frames=count,
-        damaged=clip.condition.damaged,
+        damaged=clip.condition.damaged + clip.lost,
         truncated=not clip.packets.result().whole,
         seconds=time.perf_counter() - begin,
         dropped=tuple(output.dropped),
@@ -179,6 +179,7 @@ class _Input:
     def __init__(self, container: InputContainer, video: VideoStream, source: Path) -> None:
         self.container, self.video, self.source = container, video, source
         self.packets, self.condition = PacketReader(container, video), Condition()
+        self.lost = 0  # frames too damaged to decode
         reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
         self._order = ShownOrder() if reordered else None
         self._started: set[int] = set()
@@ -212,7 +213,9 @@ class _Input:
         self.packets.add(packet)
         if self._order is not None:
             self._order.decode(packet)
-        for frame in packet.decode():
+        decoded, lost = decode_packet(packet)
+        self.lost += lost
+        for frame in decoded:
             if self._order is not None:
                 self._order.show(frame, self.video.codec_context.reorder_depth)
             self.condition.see(frame)

@@ -156,14 +156,22 @@ class LoadedModel:
     def _edited(self) -> dict[Hashable, Any]:
         return {}
 
-    def _run(self, session: Any, frames: NDArray[Any]) -> Any:
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    def __getstate__(self) -> dict[str, Any]:
+        # sessions cannot be copied; a copy of the model makes its own
+        return {key: value for key, value in vars(self).items() if key not in ("session", "_edited")}
 
+    def _run(self, session: Any, frames: NDArray[Any]) -> Any:
         wanted = self.facts.input.shape
         if len(frames.shape) != len(wanted) or any(
             size != axis for size, axis in zip(frames.shape, wanted, strict=True) if isinstance(axis, int)
         ):
             raise self._other_input(frames)
+        return self.run_session(session, frames)
+
+    def run_session(self, session: Any, frames: NDArray[Any]) -> Any:
+        """Run a session over the graph or an edit of it; `UserError`: it fails, as where memory is short."""
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
         try:
             return session.run([self.facts.output.name], {self.facts.input.name: frames})[0]
         except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:

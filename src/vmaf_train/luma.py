@@ -44,21 +44,34 @@ def to_8_bits(luma: npt.NDArray[np.integer], bits: int) -> Plane:
     return rounded
 
 
-def area_weights(source: int, target: int) -> npt.NDArray[np.float32]:
+def area_weights(
+    source: int, target: int, lines: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.float32]:
     """Weights of area interpolation along one axis: float32 (target, source), each row sums to 1.
 
     `area_weights(H, h) @ image @ area_weights(W, w).T` resizes a (H, W) image to (h, w).
+
+    Args:
+        source: pixels before.
+        target: pixels after.
+        lines: which of the target's rows to give; None: all. The whole matrix may take gigabytes.
 
     Raises:
         ValueError: a size below 1.
     """
     if source < 1 or target < 1:
         raise ValueError(f"cannot resize {source} to {target} pixels: both must be at least 1")
+    lines = np.arange(target, dtype=np.int64) if lines is None else lines
     if target >= source:
-        rows, divisor = _bilinear(np.eye(source, dtype=np.int64), target)
+        low, high, part = _neighbours(lines, source, target)
+        rows, divisor = np.zeros((len(lines), source), np.int64), 2 * target
+        each = np.arange(len(lines))
+        # at an edge both are the same pixel
+        rows[each, low] += divisor - part
+        rows[each, high] += part
     else:
         # overlap of target pixel [i, i + 1) * source with source pixel [j, j + 1) * target
-        begin = np.arange(target, dtype=np.int64)[:, None] * source
+        begin = lines[:, None] * source
         pixel = np.arange(source, dtype=np.int64)[None, :] * target
         overlap = np.minimum(begin + source, pixel + target) - np.maximum(begin, pixel)
         rows, divisor = np.maximum(overlap, 0), source
@@ -106,16 +119,23 @@ def _resample(
 
 
 def _bilinear(
-    values: npt.NDArray[np.integer], target: int, kind: npt.DTypeLike = np.int64
+    values: npt.NDArray[np.integer], target: int, kind: npt.DTypeLike
 ) -> tuple[npt.NDArray[np.integer], int]:
     source = values.shape[0]
+    left, right, part = _neighbours(np.arange(target, dtype=np.int64), source, target)
+    weight: npt.NDArray[np.integer] = part[:, None].astype(kind)
+    low = values[left].astype(kind)
+    high = values[right].astype(kind)
+    return low * (2 * target - weight) + high * weight, 2 * target
+
+
+def _neighbours(
+    lines: npt.NDArray[np.int64], source: int, target: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The source pixels before and after the centre of each target pixel, and the weight of the second."""
     # the centre of target pixel i lies at ((2i + 1) * source / target - 1) / 2 source pixels
-    centres = (2 * np.arange(target, dtype=np.int64) + 1) * source - target
-    left, part = np.divmod(centres, 2 * target)
-    part = part[:, None].astype(kind)
-    low = values[np.clip(left, 0, source - 1)].astype(kind)
-    high = values[np.clip(left + 1, 0, source - 1)].astype(kind)
-    return low * (2 * target - part) + high * part, 2 * target
+    left, part = np.divmod((2 * lines + 1) * source - target, 2 * target)
+    return np.clip(left, 0, source - 1), np.clip(left + 1, 0, source - 1), part
 
 
 def luma_of(frame: VideoFrame, path: Path) -> Plane:

@@ -100,7 +100,7 @@ def _cut(length: int, shown: int, size: int) -> Direction:
     lines = fragment_lines(shown, size, 0.5)
     if shown == length:
         return Direction(len(lines), lines)
-    weights = area_weights(length, shown)[lines]
+    weights = area_weights(length, shown, lines)
     picked = np.flatnonzero(weights.any(axis=0))
     return Direction(len(picked), picked, weights[:, picked], _divisor(length, shown))
 

@@ -72,7 +72,7 @@ class FrameScorer:
         """Score of one luma frame, uint8 (H, W); a view of rows that lie apart will do.
 
         Raises:
-            UserError: a copy of the model for one size (`specialize`), and a frame of another.
+            UserError: a copy of the model for one size (`specialize`), and a frame of another; or no memory.
         """
         height, width = frame.shape
         if self.model.is_specialized:
@@ -84,9 +84,7 @@ class FrameScorer:
 
         # one thread an operator: frames run side by side
         session = self.model.edited(("resize", height, width), resize, 1)
-        facts = self.model.facts
-        luma = self._compact(frame)[None, None]
-        score = session.run([facts.output.name], {facts.input.name: luma})[0]
+        score = self.model.run_session(session, self._compact(frame)[None, None])
         return float(score.reshape(()))
 
     def _compact(self, frame: Plane) -> Plane:
@@ -123,11 +121,13 @@ def score_video(
         watch: called at each decoded frame; what it raises ends the run.
 
     Raises:
-        UserError: a wrong kind of model, no such file, not a video, or a stream that cannot be decoded to
-            its end. Damage that the decoder gets over is counted in the result's `condition`.
+        UserError: a wrong kind of model, no such file, not a video, or one that cannot be read to its end.
+            Frames that are damaged, or lost to damage, are counted in the result's `condition`.
     """
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
+    if threads < 0:
+        raise UserError(f"threads {threads}: must be at least 1, or 0 for one a core")
     path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
@@ -142,13 +142,16 @@ def score_video(
     frames: list[int] = []
     scored: list[float] = []
     decoded = iterate_frames(path, every, threads, condition, watch)
-    with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
-        for index, score, flat in results:
-            frames.append(index)
-            scored.append(score)
-            condition.flat += flat
-            if progress is not None:
-                progress(len(scored))
+    try:
+        with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
+            for index, score, flat in results:
+                frames.append(index)
+                scored.append(score)
+                condition.flat += flat
+                if progress is not None:
+                    progress(len(scored))
+    except MemoryError:
+        raise UserError(f"{path}: no memory for its frames; score it alone, or where more is free") from None
     values = np.array(scored, np.float32)
     if not np.isfinite(values).all():
         raise UserError(f"{path}: {model.id} gives a score that is no number; the model is broken")

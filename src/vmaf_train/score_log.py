@@ -42,31 +42,42 @@ class Targets:
 
 
 def plan(
-    clips: Sequence[Path], json: Path | None = None, csv: Path | None = None, *, force: bool = False
+    clips: Sequence[Path],
+    json: Path | str | None = None,
+    csv: Path | str | None = None,
+    *,
+    force: bool = False,
 ) -> Targets:
     """Decide where scores go: `json` is one file for one clip, a folder of logs for several.
 
     Args:
         clips: what will be scored.
-        json: a file, a folder or `-`.
+        json: a file, a folder or `-`; text that ends in a slash is a folder, also for one clip.
         csv: a file or `-`.
         force: replace a file that is no log of this module.
 
     Raises:
         UserError: a target is a clip, a folder, another's file, the other target, or cannot be written.
     """
+    in_folder = len(clips) > 1 or _names_folder(json)
+    if _names_folder(csv):
+        raise UserError(f"--csv {csv} is a folder; name a file")
+    json, csv = (None if given is None else Path(given) for given in (json, csv))
     logs: dict[Path, Path] = {}
     if json == STDOUT and len(clips) > 1:
         raise UserError(f"--json - takes one clip, not {len(clips)}; name a folder")
-    if json == STDOUT or (json is not None and len(clips) == 1 and not json.is_dir()):
+    if json == STDOUT or (json is not None and not in_folder and not json.is_dir()):
         logs = dict.fromkeys(clips, json)
     elif json is not None:
         if json.exists() and not json.is_dir():
-            raise UserError(f"--json {json}: a file, and for {len(clips)} clips it must be a folder")
+            many = f"for {len(clips)} clips" if len(clips) > 1 else "with a slash at its end"
+            raise UserError(f"--json {json}: a file, and {many} it must be a folder")
         logs = {clip: json / f"{clip.name}.json" for clip in clips}
         name, times = Counter(logs.values()).most_common(1)[0]
         if times > 1:
-            raise UserError(f"{name}: {times} clips would be written to it; score them in several runs")
+            raise UserError(
+                f"{name}: {times} clips would be written to it; score them in several runs, to a folder each"
+            )
     targets = {*logs.values(), *([csv] if csv else [])}
     if csv is not None and csv.resolve() in {target.resolve() for target in logs.values()}:
         raise UserError(f"--json and --csv are both {csv}; name two files")
@@ -76,6 +87,11 @@ def plan(
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror}; name another place") from None
     return Targets(logs, csv)
+
+
+def _names_folder(given: Path | str | None) -> bool:
+    # a Path has dropped the slash
+    return isinstance(given, str) and given.endswith(("/", os.sep))
 
 
 def _check(target: Path, clips: Sequence[Path], force: bool) -> None:

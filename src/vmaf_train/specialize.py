@@ -30,8 +30,9 @@ from vmaf_train.surgery import check_strength, clip_last, fix_shape, take_part
 
 # beyond 16K the graph's tensors pass every limit of the loader
 MAX_SIDE = 16384
-# largest difference to `score` in MOS, to `filter` in code values
-TOLERANCE = {Kind.NR: 1e-3, Kind.FILTER: 1.0}
+# largest difference to `score` in MOS, to `filter` in code values; a pixel that lies on a half, as far as
+# float32 can tell, is rounded either way, and one or two of 224x224 changed a score by up to 0.004
+TOLERANCE = {Kind.NR: 1e-2, Kind.FILTER: 1.0}
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,12 @@ def specialize(
         raise UserError(f"{model.id}: strength is for filters; a score has none")
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise UserError(f"{label}: width and height must be 1 to {MAX_SIDE}")
-    data = specialized_bytes(model, width, height, strength)
-    facts = check_graph(data, name=label)
-    difference = compare(model, data, width, height, strength)
+    try:
+        data = specialized_bytes(model, width, height, strength)
+        facts = check_graph(data, name=label)
+        difference = compare(model, data, width, height, strength)
+    except MemoryError:
+        raise UserError(f"{label}: no memory for frames of that size; free some, or ask for less") from None
     part = "" if strength == 1 else f"_{100 * strength:g}".replace(".", "p")
     path = folder / f"{model.path.stem}_{width}x{height}{part}.onnx"
     sidecar = replace(
@@ -130,7 +134,7 @@ def compare(model: LoadedModel, data: bytes, width: int, height: int, strength: 
     label = f"{model.id} at {width}x{height}"
     frame = _seeded_frame(height, width)
     session = make_session(data, name=label)
-    copied = session.run(None, {model.facts.input.name: to_unit(frame)[None, None]})[0]
+    copied = model.run_session(session, to_unit(frame)[None, None])
     if model.kind is Kind.NR:
         difference = abs(float(copied.reshape(())) - FrameScorer(model)(frame))
     else:

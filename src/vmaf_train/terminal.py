@@ -65,6 +65,11 @@ def print_note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
+def print_error(text: str) -> None:
+    """One of several errors, as a line of its own on stderr."""
+    print(f"vmaf-train: {text}", file=sys.stderr)
+
+
 def print_facts(title: str, rows: dict[str, str]) -> None:
     """Label and value, one a line; aligned on a terminal, tab-separated where there is none."""
     width = max(map(len, rows)) if sys.stdout.isatty() else 0

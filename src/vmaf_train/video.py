@@ -14,7 +14,7 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from vmaf_train.condition import Condition
-from vmaf_train.container import PacketReader, declared_span, opened, read_packets
+from vmaf_train.container import PacketReader, declared_span, decode_packet, opened, read_packets
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 
@@ -91,19 +91,22 @@ def iterate_frames(
         path: the clip.
         every: step between frames, at least 1.
         threads: decoder threads; 0: one a core.
-        condition: filled with what is seen of the clip; complete after the last frame.
+        condition: filled with what is seen of the clip; complete after the last frame. Frames too damaged
+            to decode are counted in it and left out; without it the first one is an error.
         watch: called at each decoded frame; what it raises ends the decoding.
 
     Raises:
         UserError: as `probe`; also damage that ends the decoding.
     """
-    condition = condition or Condition()
+    seen = condition or Condition()
     with opened(path, threads) as (container, stream):
         packets, index = PacketReader(container, stream), 0
         for packet in container.demux(stream):
             packets.add(packet)
-            for frame in packet.decode():
-                condition.see(frame)
+            decoded, lost = (packet.decode(), False) if condition is None else decode_packet(packet)
+            seen.damaged += lost
+            for frame in decoded:
+                seen.see(frame)
                 if watch is not None:
                     watch()
                 if index % every == 0:
@@ -111,4 +114,4 @@ def iterate_frames(
                 index += 1
         if index == 0:
             raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
-        condition.truncated = not packets.result().whole
+        seen.truncated = not packets.result().whole
