@@ -26,6 +26,8 @@ LIMITS = {
     Kind.NR: (
         "One frame at a time: stutter, flicker and anything else that needs two frames is not seen.",
         "Luma only: colour faults do not count.",
+        "Grain, dither and sharpening that come after an encode pass for detail: they raise the score, of a "
+        "bad encode by up to 2. Compare only what has the same film grain and the same denoising.",
     ),
     Kind.FILTER: (
         "It removes the damage that it was trained on; other damage is removed less, or not.",
@@ -39,7 +41,7 @@ SAMPLINGS = {
     "(FAST-VQA, ECCV 2022)",
 }
 SAMPLING_LIMITS = {
-    "area": "The frame is shrunk to 224x224 first, so fine noise and mild sharpness differences fade.",
+    "area": "The frame is shrunk to 224x224 first, so the finest detail does not count.",
     "fragments": "It looks at 196 squares of 16x16 pixels, a tenth of a frame of 960x540: damage in between "
     "is not seen. Larger and smaller frames are sampled as if resized to about 960x540.",
 }
