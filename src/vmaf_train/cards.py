@@ -27,7 +27,7 @@ LIMITS = {
         "One frame at a time: stutter, flicker and anything else that needs two frames is not seen.",
         "Luma only: colour faults do not count.",
         "Grain, dither and sharpening that come after an encode pass for detail: they raise the score, of a "
-        "bad encode by up to 2. Compare only what has the same film grain and the same denoising.",
+        "bad encode by 2 and more. Compare only what has the same film grain and the same denoising.",
     ),
     Kind.FILTER: (
         "It removes the damage that it was trained on; other damage is removed less, or not.",
