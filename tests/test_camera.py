@@ -48,3 +48,10 @@ def test_a_published_clip_keeps_size_and_light_and_is_the_same_again() -> None:
         assert (out == published(clip, seeded(1, "published", str(index)))).all()
         changed += bool((out != clip).any())
     assert changed > 8
+
+
+def test_grain_is_stronger_in_the_shadows() -> None:
+    dark, light = (
+        add_grain(np.full((4, 100, 100), level, np.uint8), 5.0, seeded(1, "x")) for level in (40, 215)
+    )
+    assert dark.std() > 1.3 * light.std()

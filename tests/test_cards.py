@@ -113,3 +113,11 @@ def test_the_block_replaces_what_stood_between_the_markers() -> None:
 
 def test_a_readme_without_markers_stays_as_it_is() -> None:
     assert with_block("a\nb\n", "block") == "a\nb\n"
+
+
+def test_labels_of_people_are_not_called_proxies() -> None:
+    rated = sidecar(label_kind="human-mos", corpus="konvid-1k")
+    for kind, given in (("proxy", sidecar()), ("human", rated)):
+        text = card(given, FACTS, {"224x224": 0.03}, measured="", citation="")
+        assert ("Trained with proxy labels" in text) == (kind == "proxy")
+        assert ("No person rated these clips" in text) == (kind == "proxy")

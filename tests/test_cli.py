@@ -190,3 +190,28 @@ def test_a_command_of_an_extra_that_is_not_installed_names_it(
         f"run `pip install 'vmaf-train[{extra}] @ git+https://github.com/vmaf-train/vmaf-train'`, "
         f"or with `-e '.[{extra}]'` in the repository\n"
     )
+
+
+def test_nohup_keeps_a_command_from_ending_with_its_terminal() -> None:
+    code = (
+        "import os, signal, sys; from vmaf_train import cli\n"
+        "@cli.app.command()\n"
+        "def hang_up(): os.kill(os.getpid(), signal.SIGHUP); print('still here')\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "sys.argv = ['vmaf-train', 'hang-up']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "still here\n", "")
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly_with_the_status_of_a_pipe() -> None:
+    gone, output = os.pipe()
+    os.close(gone)
+    command = [sys.executable, "-c", RUN, "verify"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(output)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from test_filter import read, same_pictures, write_clip
-from tiny_models import identity_filter, mean_nr, registered, textured_nr, write_model
+from test_filter import read, same_pictures, samples, write_clip
+from tiny_models import affine_filter, identity_filter, mean_nr, registered, textured_nr, write_model
 
 # runs one command where nothing can be imported that the plain package, without extras, does not bring
 PLAIN = """
@@ -206,3 +207,29 @@ def test_a_wrong_kind_and_an_unverified_file_are_one_line_errors(
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert run(folder, "score", clip, "--model", stranger, "--unverified").returncode == 0
+
+
+def test_chroma_is_filtered_when_asked_and_only_then(folder: Path, clip: Path, tmp_path: Path) -> None:
+    dark, target = write_model(tmp_path, "dark", affine_filter(0.5, 0.0)), tmp_path / "out.mkv"
+    arguments = ("filter", clip, target, "--model", dark, "--unverified", "--encoder", "ffv1", "--force")
+    for options, factor in ((), 1.0), (("--chroma",), 0.5):
+        assert run(folder, *arguments, *options).returncode == 0
+        for before, after in zip(samples(read(clip)[0])[1:], samples(read(target)[0])[1:], strict=True):
+            assert np.max(np.abs(after - factor * before)) <= 0.5
+
+
+def test_quality_and_speed_reach_the_encoder(folder: Path, clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    done = run(folder, "filter", clip, target, "--crf", "31.5", "--preset", "ultrafast")
+    assert done.returncode == 0, done.stderr
+    # libx264 writes its settings into the stream
+    settings = target.read_bytes()
+    assert b" crf=31.5 " in settings
+    assert b" cabac=0 " in settings
+
+
+def test_scores_that_cannot_be_written_fail_the_command(folder: Path, clip: Path) -> None:
+    done = run(folder, "score", clip, "--csv", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "vmaf-train: cannot write /dev/full: No space left on device; name another file\n"
+    assert done.stdout.splitlines()[-1].startswith(str(clip))

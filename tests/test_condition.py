@@ -86,3 +86,25 @@ def test_one_grey_level_is_flat_and_the_faintest_picture_is_not() -> None:
     paper = np.full((360, 640), 235, np.uint8)
     paper[4::16] = 16
     assert not is_flat(paper)
+
+
+def test_pictures_that_are_missing_or_made_up_make_a_clip_broken_and_nothing_else_does() -> None:
+    assert Condition(damaged=1).broken
+    assert Condition(truncated=True).broken
+    assert not Condition(flat=9, hdr="PQ", full_range=True, interlaced=True).broken
+
+
+def test_what_the_first_pictures_tell_is_not_forgotten_at_the_last(tmp_path: Path) -> None:
+    odd = ["-vf", "setparams=color_trc=smpte2084", "-flags", "+ilme+ildct", "-pix_fmt", "yuvj420p"]
+    strange = make_clip(tmp_path / "strange.ts", *X264, *odd, count=6)
+    plain = make_clip(tmp_path / "plain.ts", *X264, "-vf", "setparams=color_trc=bt709", count=6)
+    (tmp_path / "both.ts").write_bytes(strange.read_bytes() + plain.read_bytes())
+    condition = condition_of(tmp_path / "both.ts")
+    assert (condition.hdr, condition.interlaced, condition.full_range) == ("PQ", True, True)
+
+
+def test_four_code_values_show_no_picture_and_five_do() -> None:
+    grey = np.full((64, 64), 100, np.uint8)
+    for spread, flat in ((4, True), (5, False)):
+        grey[::8, ::8] = 100 + spread
+        assert is_flat(grey) == flat

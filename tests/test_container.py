@@ -89,3 +89,27 @@ def test_a_missing_clip_a_folder_and_a_picture_are_named(folder: Path, plain: Pa
         with pytest.raises(UserError, match=text) as caught:
             middle_luma(folder / name)
         assert name in str(caught.value)
+
+
+def test_a_title_that_is_no_utf8_keeps_no_clip_out(folder: Path) -> None:
+    title = b"title=\xe9t\xe9".decode("utf-8", "surrogateescape")
+    clip = make_clip(folder / "latin.mp4", *X264, "-metadata", title, count=6)
+    assert b"\xe9t\xe9" in clip.read_bytes()
+    assert probe(clip, whole=True).frames == 6
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_clip(tmp_path / "12:30 concat:x.mp4", *X264, count=6)
+    monkeypatch.chdir(tmp_path)
+    assert probe(Path("12:30 concat:x.mp4"), whole=True).frames == 6
+
+
+def test_a_header_that_rounds_up_by_less_than_a_tenth_of_a_second_is_believed(folder: Path) -> None:
+    # 45 pictures at 120 a second
+    clip = make_clip(folder / "fast.mkv", *X264, before=("-r", "120"))
+    data = clip.read_bytes()
+    assert data.count(b"00:00:00.375000000") == 1
+    for end, whole in ((b"00:00:00.425", True), (b"00:00:00.575", False)):
+        clip.write_bytes(data.replace(b"00:00:00.375", end))
+        with opened(clip) as (container, stream):
+            assert read_packets(container, stream).whole == whole

@@ -128,3 +128,11 @@ def test_a_split_without_frames_is_named(frames: Layout) -> None:
     write_table(frames.split, table[table["split"] != "val"])
     with pytest.raises(UserError, match="no val clip has a row"):
         FrameMOSDataset.of_split(frames, "val")
+
+
+def test_a_clip_with_exactly_min_mos_is_kept(frames: Layout) -> None:
+    table = read_table(frames.frames / "mos.parquet", stage="frames")
+    key = FrameMOSDataset.of_split(frames, "train").keys[0]
+    table.loc[table["key"] == key, "mos"] = 3.0
+    write_table(frames.frames / "mos.parquet", table)
+    assert key in FrameMOSDataset.of_split(frames, "train", min_mos=3.0).keys

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from clip_factory import numbered_frame
 
-from vmaf_train.degrade import degrade
+from vmaf_train.degrade import degrade, noisy
 
 
 def error(one: np.ndarray, other: np.ndarray) -> float:
@@ -22,3 +22,10 @@ def test_more_blur_and_lower_quality_degrade_more() -> None:
     clean = numbered_frame(4)
     assert 0 < error(clean, degrade(clean, 0, 95)) < error(clean, degrade(clean, 0, 20))
     assert error(clean, degrade(clean, 0.5, 95)) < error(clean, degrade(clean, 2, 95))
+
+
+def test_noise_has_its_strength_and_moves_no_light() -> None:
+    grey = np.full((300, 300), 126, np.uint8)
+    twin = noisy(grey, 5.0, np.random.default_rng(1))
+    assert abs(twin.std() - 5) < 0.1
+    assert abs(twin.mean() - 126) < 0.1

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faulty_server import Fault, Site, serving
+from faulty_server import Fault, Handler, Site, serving
 
 from vmaf_train.download import Rules, download
 from vmaf_train.errors import UserError
+from vmaf_train.part import open_part
 
 BODY = random.Random(7).randbytes(300_001)
 QUICK = Rules(attempts=3, backoff=0.001, longest_wait=0.01, connect_timeout=2, read_timeout=0.3)
@@ -192,3 +194,81 @@ def test_a_full_disk_is_one_line(site: Site, tmp_path: Path) -> None:
     assert "cannot write" in text
     assert "File too large" in text
     assert fetch(site, tmp_path).read_bytes() == BODY
+
+
+def test_a_server_that_stalls_is_given_up_after_the_read_timeout(site: Site, tmp_path: Path) -> None:
+    site.faults, begin = [Fault("stall", at=1000)], time.monotonic()
+    assert fetch(site, tmp_path, replace(QUICK, connect_timeout=15)).read_bytes() == BODY
+    assert time.monotonic() - begin < 10
+
+
+def test_a_declared_length_below_the_floor_is_refused_before_the_file_comes(
+    site: Site, tmp_path: Path
+) -> None:
+    site.faults = [Fault("stall", at=0)]
+    text = refusal(site, tmp_path, replace(QUICK, min_bytes=2_000_000_000))
+    assert "has 300,001 bytes, expected at least 2,000,000,000" in text
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_file_below_the_floor_leaves_nothing_behind(site: Site, tmp_path: Path, lengths: bool) -> None:
+    site.lengths = lengths
+    refusal(site, tmp_path, replace(QUICK, min_bytes=2_000_000_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("status", ["408", "425", "429", "502", "504"])
+def test_statuses_that_ask_to_come_back_later_are_tried_again(
+    site: Site, tmp_path: Path, status: str
+) -> None:
+    site.faults = [Fault("status", value=status)]
+    assert fetch(site, tmp_path).read_bytes() == BODY
+
+
+def test_a_file_that_was_whole_before_it_got_its_name_is_not_fetched_again(
+    site: Site, tmp_path: Path
+) -> None:
+    with open_part(site.url("/a.zip"), tmp_path / "a.zip") as part:
+        part.start_over(etag="", modified="", total=len(BODY))
+        part.handle.write(BODY)
+    assert fetch(site, tmp_path).read_bytes() == BODY
+    assert site.asked == []
+
+
+def test_a_rest_of_another_file_is_never_joined_where_a_server_ignores_if_range(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Handler.do_GET
+
+    def careless(handler: Handler) -> None:
+        del handler.headers["If-Range"]
+        plain(handler)
+
+    monkeypatch.setattr(Handler, "do_GET", careless)
+    site.faults = [Fault("cut", at=1000), Fault("changed", value="n" * len(BODY))]
+    assert fetch(site, tmp_path).read_bytes() == b"n" * len(BODY)
+
+
+def test_a_server_that_packs_for_whoever_takes_it_sends_the_file_as_it_is(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Handler.do_GET
+
+    def pack(handler: Handler) -> None:
+        if "gzip" in handler.headers.get("Accept-Encoding", ""):
+            handler.site.faults.insert(0, Fault("packed"))
+        plain(handler)
+
+    monkeypatch.setattr(Handler, "do_GET", pack)
+    assert fetch(site, tmp_path).read_bytes() == BODY
+
+
+def test_waits_grow_to_the_longest_one_and_no_further(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.faults, waited = [Fault("status", value="500")] * 4, []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    rules = replace(QUICK, attempts=9, backoff=1.0, longest_wait=2.0)
+    assert fetch(site, tmp_path, rules).read_bytes() == BODY
+    assert waited == [1, 2, 2, 2]

@@ -66,3 +66,9 @@ def test_svt_av1_prints_errors_only_unless_the_environment_says_how_much(
         monkeypatch.delenv("SVT_LOG")
     Encoder("libsvtav1").quiet()
     assert os.environ["SVT_LOG"] == used
+
+
+def test_mpeg4_keeps_as_many_ticks_a_second_as_16_bits_hold() -> None:
+    rate = Fraction(25)
+    assert Encoder("mpeg4").time_base(Fraction(1, 65535), rate) == Fraction(1, 65535)
+    assert Encoder("mpeg4").time_base(Fraction(1, 65536), rate) == Fraction(1, 25)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from vmaf_train import checkpoint
 from vmaf_train.checkpoint import save_checkpoint
 from vmaf_train.errors import UserError
 from vmaf_train.export import compare, comparison_pictures, export, to_onnx
@@ -135,3 +138,41 @@ def test_pictures_of_the_comparison_are_seeded_and_never_constant() -> None:
     assert pictures.min() >= 0
     assert pictures.max() <= 1
     assert pictures.std() > 0.1
+
+
+class Wave(nn.Module):
+    """A metric with an operator that libvmaf does not know."""
+
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        return torch.sin(frame).mean(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [(Wave(), "operator 'Sin' in graph .* not on the allowlist"), (Beside(), "one by one")],
+)
+def test_a_network_that_breaks_a_rule_is_not_exported(
+    trained: Params, layout: Layout, monkeypatch: pytest.MonkeyPatch, net: nn.Module, message: str
+) -> None:
+    export("nr_metric_v1", trained, layout)
+    before = layout.onnx("nr_metric_v1").read_bytes()
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda *_: net)
+    with pytest.raises(UserError, match=message):
+        export("nr_metric_v1", trained, layout)
+    assert layout.onnx("nr_metric_v1").read_bytes() == before
+
+
+def test_a_ten_thousandth_is_too_much_of_a_difference_and_no_number_is_one(trained: Params) -> None:
+    net = build(trained.model("learned_filter_v1"))
+    data = to_onnx(net, "filter")
+    for bias, refused in ((5e-5, False), (2e-4, True), (float("nan"), True)):
+        with torch.no_grad():
+            net.exit.bias.fill_(bias)  # type: ignore[union-attr]
+        # of a network that gives no numbers the file gives none either
+        given = to_onnx(net, "filter") if math.isnan(bias) else data
+        with (
+            pytest.raises(UserError, match="differs from the network")
+            if refused
+            else contextlib.nullcontext()
+        ):
+            compare(net.eval(), given, "filter", name="learned_filter_v1.onnx")

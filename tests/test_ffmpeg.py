@@ -1,7 +1,13 @@
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import ffmpeg
 import numpy as np
+import psutil
 import pytest
 
 from vmaf_train.errors import UserError
@@ -66,3 +72,42 @@ def test_luma_becomes_video_with_flat_chroma_and_comes_back_as_it_was(tmp_path: 
     frames = np.frombuffer(run_ffmpeg(output, what="copying", data=data), np.uint8).reshape(3, -1)
     assert np.array_equal(frames[:, :24].reshape(luma.shape), luma)
     assert np.all(frames[:, 24:] == 128)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone tells children")
+def test_ffmpeg_ends_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import ffmpeg; from vmaf_train.ffmpeg import run_ffmpeg\n"
+        "slow = ffmpeg.input('testsrc=s=64x64:d=60', format='lavfi', re=None)\n"
+        "run_ffmpeg(slow.output('pipe:', format='null'), what='waiting')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        children: list[psutil.Process] = []
+        while not children:
+            time.sleep(0.05)
+            children = psutil.Process(parent.pid).children()
+        parent.kill()
+        _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+def test_the_complaint_of_svt_av1_is_not_its_chatter() -> None:
+    source = ffmpeg.input("color=s=64x64:d=0.1:r=10", format="lavfi")
+    command = source.output("/dev/full", format="matroska", vcodec="libsvtav1")
+    with pytest.raises(UserError, match=r"^encoding: ffmpeg failed: .*No space left on device"):
+        run_ffmpeg(command, what="encoding")
+
+
+def test_a_run_that_is_stopped_ends_ffmpeg_and_does_not_wait_for_it() -> None:
+    def stop(*_: object) -> None:
+        raise SystemExit
+
+    slow = ffmpeg.input("testsrc=s=64x64:d=30", format="lavfi", re=None).output("pipe:", format="null")
+    before, begin = signal.signal(signal.SIGUSR1, stop), time.monotonic()
+    threading.Timer(1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1)).start()
+    try:
+        with pytest.raises(SystemExit):
+            run_ffmpeg(slow, what="waiting")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - begin < 15

@@ -214,3 +214,23 @@ def test_both_hashes_are_sha256(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(data)
     expected = hashlib.sha256(data).hexdigest()
     assert sha256_file(tmp_path / "big") == sha256_bytes(data) == expected
+
+
+def test_a_written_folder_has_the_usual_permissions(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "ours"):
+        pass
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, synced = tmp_path / "model.onnx", []
+
+    def fsync(handle: int) -> None:
+        synced.append((os.pread(handle, 9, 0), target.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_bytes(target, b"whole")
+    assert synced == [(b"whole", False)]

@@ -16,6 +16,7 @@ from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, re
 from typer.testing import CliRunner
 
 from vmaf_train.cli import app
+from vmaf_train.container import open_clip
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.filter import filter_video
@@ -723,3 +724,63 @@ def test_a_cover_picture_is_copied(noop: LoadedModel, tmp_path: Path) -> None:
         assert [stream.codec_context.name for stream in after.streams] == ["h264", "png"]
         assert after.streams[1].disposition & av.stream.Disposition.attached_pic
     assert same_pictures(source, target)
+
+
+def test_pictures_that_change_their_size_half_way_are_refused(noop: LoadedModel, tmp_path: Path) -> None:
+    parts = [make_clip(tmp_path / f"{width}.ts", count=6, width=width) for width in (160, 128)]
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(UserError, match=r"in\.ts: frames change from \(160, 96, 'yuv420p'\) to \(128, 96"):
+        filter_video(source, tmp_path / "out.mkv", noop)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_pictures_that_the_decoder_patched_up_are_counted(noop: LoadedModel, tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", "-c:v", "mpeg2video", "-g", "12")
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 1500] = bytes(1500)
+    source.write_bytes(data)
+    expected = sum(frame.is_corrupt for frame in read(source))
+    assert expected > 0
+    assert filter_video(source, tmp_path / "out.mkv", noop).damaged == expected
+
+
+def test_what_hdr_pictures_say_of_their_light_is_named_as_lost(noop: LoadedModel, tmp_path: Path) -> None:
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    told = ["-c:v", "libx265", "-x265-params", f"log-level=none:master-display={display}:max-cll=1000,400"]
+    source = make_clip(tmp_path / "in.mp4", *told, "-pix_fmt", "yuv420p10le", count=3)
+    done = filter_video(source, tmp_path / "out.mkv", noop, encoder=LOSSLESS["ffv1"])
+    assert done.dropped == ("frame data mastering_display_metadata", "frame data content_light_level")
+
+
+def test_a_filtered_picture_is_not_what_the_decoder_predicts_the_next_from(
+    dark: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as where the filter is faster than the decoder: each picture is filtered before the next is decoded
+    monkeypatch.setattr("vmaf_train.filter.ahead", lambda items, _depth: (item for item in items))
+    monkeypatch.setattr("vmaf_train.filter.open_clip", lambda path, threads: open_clip(path, 1))
+    source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mkv"
+    filter_video(source, target, dark, encoder=LOSSLESS["ffv1"])
+    for before, after in zip(read(source), read(target), strict=True):
+        assert np.max(np.abs(samples(after)[0] - samples(before)[0] / 2)) <= 0.5
+
+
+def test_the_encoder_decides_where_its_key_frames_are(noop: LoadedModel, tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", "-c:v", "libx264", "-g", "1"), tmp_path / "out.mkv"
+    filter_video(source, target, noop)
+    assert all(frame.key_frame for frame in read(source))
+    assert sum(frame.key_frame for frame in read(target)) == 1
+
+
+def test_the_command_tells_how_many_pictures_were_damaged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    source = make_clip(tmp_path / "in.mkv", "-c:v", "mpeg2video", "-g", "12")
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 1500] = bytes(1500)
+    source.write_bytes(data)
+    damaged = sum(frame.is_corrupt for frame in read(source))
+    assert damaged > 0
+    done = CliRunner().invoke(app, ["filter", str(source), str(tmp_path / "o.mkv"), "--model", "noop_v1"])
+    assert done.stdout.splitlines()[1:] == [f"damaged frames in the input: {damaged}"]

@@ -53,3 +53,17 @@ def test_interleaving_is_what_depth_to_space_does(stride: int) -> None:
 def test_an_untrained_filter_sees_no_brightness() -> None:
     entry = LearnedFilter(4, 1, 4).entry
     assert entry.weight.sum((1, 2, 3)).abs().max() < 1e-4
+
+
+def test_gradients_of_a_strided_filter_at_odd_sizes_are_those_of_plain_indexing() -> None:
+    torch.manual_seed(0)
+    net = LearnedFilter(4, 1, stride=4)
+    torch.nn.init.normal_(net.exit.weight)
+    frame, weight = torch.rand(2, 1, 21, 35), torch.rand(2, 1, 21, 35)
+    (net.unclamped(frame) * weight).sum().backward()
+    given = [values.grad for values in net.parameters()]
+    net.zero_grad()
+    change = interleave(net.exit(net.blocks(net.entry(frame))), 4)[:, :, :21, :35]
+    ((frame + change) * weight).sum().backward()
+    for values, gradient in zip(net.parameters(), given, strict=True):
+        torch.testing.assert_close(gradient, values.grad)

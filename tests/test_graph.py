@@ -7,7 +7,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_folder import model
+from model_folder import constant, if_node, model
 from onnx import TensorProto, helper, numpy_helper
 
 from vmaf_train.errors import UserError
@@ -91,3 +91,36 @@ def test_a_damaged_file_is_accepted_or_refused_in_one_line(data: st.DataObject) 
     except UserError as error:
         refusal = str(error)
     assert "\n" not in refusal
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_quantised_weights_are_counted_however_they_reach_their_layer(shared: bool) -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["k", "scale", "zero"], ["float"]),
+        helper.make_node("Identity", ["float"], ["same"]),
+        helper.make_node("Conv", ["x", "same" if shared else "float"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, "h", "w"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5, "h", "w"])],
+        [
+            numpy_helper.from_array(np.zeros((5, 1, 3, 3), np.int8), "k"),
+            numpy_helper.from_array(np.float32(0.1), "scale"),
+            numpy_helper.from_array(np.int8(0), "zero"),
+        ],
+    )
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert check_graph(built.SerializeToString(), name="m").parameters == 45
+
+
+def test_a_huge_tensor_in_a_branch_is_refused() -> None:
+    inner = [
+        constant("size", np.int64([2_500_000_000])),
+        helper.make_node("ConstantOfShape", ["size"], ["huge"]),
+        helper.make_node("ReduceMax", ["huge"], ["one"], keepdims=0),
+        helper.make_node("Add", ["relu", "one"], ["then"]),
+    ]
+    with pytest.raises(UserError, match=r"tensor 'huge' would take 9\.3 GiB, more than 4"):
+        check_graph(model(if_node(inner), "after"), name="m")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from tiny_models import blur_filter, linear_fr, registered, textured_nr, write_model
 
 from vmaf_train.inspect import costs, facts
-from vmaf_train.load import load_model
+from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.specialize import specialize
 
 
 @pytest.fixture
@@ -48,3 +50,15 @@ def test_work_is_counted_a_frame_and_a_filter_is_measured_at_540p_and_1080p(fold
     (features,) = costs(load_model("linear_v1"))
     assert features.shape == (1, 6)
     assert min(cost.seconds for cost in (small, large, own, features)) > 0
+
+
+def test_a_copy_is_measured_at_its_size_which_is_told_width_first(folder: Path, tmp_path: Path) -> None:
+    copy = specialize(load_model("textured_v1"), 320, 180, tmp_path)
+    (cost,) = costs(load_model(copy.path, unverified=True))
+    assert (cost.label, cost.shape) == ("320x180", (1, 1, 180, 320))
+
+
+def test_the_time_of_a_frame_is_that_of_one_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoadedModel, "run", lambda *_: time.sleep(0.2))
+    (cost,) = costs(load_model("textured_v1"))
+    assert 0.2 <= cost.seconds < 0.6

@@ -422,3 +422,13 @@ def test_a_fetch_killed_at_random_and_run_again_gives_the_same_corpus(
         assert status == 0, errors
     assert tree(tmp_path / "shaken" / "data") == tree(tmp_path / "calm" / "data")
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
+
+
+@pytest.mark.parametrize("half", ["videos", "metadata"])
+def test_the_floor_of_each_archive_is_its_own(
+    tmp_path: Path, root: Path, site_files: dict[str, bytes], make_params: Make, half: str
+) -> None:
+    with serving(Site(files=site_files)) as site:
+        floors = {"videos": 2000, "metadata": 200} | {half: 1_000_000}
+        with pytest.raises(UserError, match=rf"KoNViD_1k_{half}\.zip has .*expected at least 1,000,000"):
+            fetch_konvid(make_params(**changes(site.base, min_bytes=floors)), Layout(tmp_path / "x"), **QUICK)

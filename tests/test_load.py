@@ -7,13 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from attacks import ATTACKS, Attack
-from model_folder import ID, make_folder, model
+from model_folder import ID, PROVENANCE, change_row, change_sidecar, make_folder, model
 
 from vmaf_train import load
 from vmaf_train.errors import UserError
@@ -190,3 +191,46 @@ def test_a_model_that_was_used_can_be_copied_and_pickled(folder: Path) -> None:
         assert "session" not in vars(other)
         assert np.array_equal(other.run(FRAMES), expected[0])
         assert np.array_equal(other.run_codes(codes, 8), expected[1])
+
+
+def test_an_unverified_file_beside_the_sidecar_of_another_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(model(edit=lambda built: setattr(built, "doc_string", "another")))
+    path.with_suffix(".json").write_bytes((folder / f"{ID}.json").read_bytes())
+    with pytest.raises(UserError, match=r"mine\.json: sha256 is .* but the ONNX file has"):
+        load_model(path, unverified=True)
+
+
+def test_an_int8_file_is_loaded_by_its_path_and_held_to_its_own_hash(folder: Path) -> None:
+    path = folder / f"{ID}.int8.onnx"
+    path.write_bytes(model(edit=lambda built: setattr(built, "doc_string", "stands for the int8 twin")))
+    change_sidecar(folder, quant_mode="static_qdq")
+    int8 = {"int8_file": path.name, "int8_sha256": sha256_bytes(path.read_bytes())}
+    change_row(folder, quant_mode="static_qdq", **int8, quant_accuracy_budget_plcc=0.01)
+    assert load_model(path).data == path.read_bytes() != load_model(ID).data
+    path.write_bytes((folder / f"{ID}.onnx").read_bytes())
+    with pytest.raises(UserError, match=r"int8\.onnx: .*the file was altered"):
+        load_model(path)
+
+
+def test_only_graphs_without_quantised_values_skip_the_rules_for_them(folder: Path) -> None:
+    def skips(loaded: load.LoadedModel) -> str:
+        session = loaded.edited("a copy", lambda graph: None, 1)
+        return session.get_session_options().get_session_config_entry("session.disable_quant_qdq")
+
+    float_model = load_model(ID)
+    operators = {**float_model.facts.operators, "QuantizeLinear": 1}
+    quantised = replace(float_model, facts=replace(float_model.facts, operators=operators))
+    assert skips(float_model) == "1"
+    with pytest.raises(RuntimeError):
+        skips(quantised)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", "other_v1"), ("licence", "mine"), ("provenance", {**PROVENANCE, "frames": "1" * 64})],
+)
+def test_a_sidecar_that_its_row_belies_is_refused(folder: Path, key: str, value: Any) -> None:
+    change_sidecar(folder, **{key: value})
+    with pytest.raises(UserError, match=rf"{ID}\.json: {key} is .* but the registry has"):
+        load_model(ID)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -122,3 +124,24 @@ def test_luma_is_the_plane_as_coded_in_every_pixel_format(pix_fmt: str, tmp_path
     else:
         frame = frame.reformat(format=pix_fmt)
     assert np.array_equal(luma_of(frame, tmp_path), coded)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(4320, 7680), (7680, 4320), (1, 16384)])
+def test_the_sums_of_an_8k_frame_do_not_overflow(size: tuple[int, int]) -> None:
+    assert (area_resize(np.full(size, 255, np.uint8), 224, 224) == 255).all()
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["p010le", "p012le", "p210le", "p212le", "p410le", "p410be", "p412le", "p216le"]
+)
+def test_luma_in_the_upper_part_of_16_bits_is_found_at_every_subsampling(
+    pix_fmt: str, tmp_path: Path
+) -> None:
+    coded = numbered_frame(5, 166, 94)
+    frame = VideoFrame(166, 94, pix_fmt)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    padded = np.zeros((94, frame.planes[0].line_size // 2), ">u2" if pix_fmt.endswith("be") else "<u2")
+    padded[:, :166] = coded.astype(np.uint16) << 8
+    frame.planes[0].update(padded.tobytes())
+    assert np.array_equal(luma_of(frame, tmp_path), coded)

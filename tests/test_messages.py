@@ -125,3 +125,20 @@ def test_decoding_threads_that_are_quiet_never_wait_for_the_listener(tmp_path: P
                 except av.FFmpegError:
                     continue
         assert bool(elsewhere) == (options == {})
+
+
+def test_options_that_nobody_takes_are_caught_whatever_the_host_logs_and_its_level_stays(
+    tmp_path: Path,
+) -> None:
+    logger = logging.getLogger("av.container.output")
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with av.open(str(tmp_path / "out.mp4"), "w", options={"nonsense": "1"}) as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.codec_context.width, stream.codec_context.height = 64, 48
+            with unused_options() as unused:
+                container.start_encoding()
+        assert unused == {"nonsense"}
+        assert logger.level == logging.CRITICAL
+    finally:
+        logger.setLevel(logging.NOTSET)

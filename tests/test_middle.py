@@ -157,3 +157,30 @@ def test_a_truncated_clip_is_right_or_named(folder: Path, plain: Path, source: s
             assert clip.name in str(middle)
         else:
             assert number_in(middle) == MIDDLE
+
+
+@pytest.mark.parametrize("angle", ["5", "85", "183"])
+def test_an_angle_that_is_nearly_straight_is_refused_too(folder: Path, plain: Path, angle: str) -> None:
+    clip = folder / f"angle_{angle}.mp4"
+    ffmpeg("-display_rotation", angle, "-i", plain, "-c", "copy", clip)
+    with pytest.raises(UserError, match="is turned by an odd angle"):
+        middle_luma(clip)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_middle_frame_that_is_damaged_is_refused(folder: Path, suffix: str) -> None:
+    clip = make_clip(folder / f"hurt.{suffix}", "-c:v", "mpeg2video", "-g", "1", "-q:v", "2")
+    with av.open(str(clip)) as container:
+        hurt = [packet for packet in container.demux(video=0) if packet.size][MIDDLE]
+        start, size = hurt.pos + hurt.size // 2, hurt.size // 4
+    data = clip.read_bytes()
+    clip.write_bytes(data[:start] + bytes(size) + data[start + size :])
+    with pytest.raises(UserError, match=rf"hurt\.{suffix}: the middle frame is damaged"):
+        middle_luma(clip)
+
+
+def test_the_middle_of_reordered_pictures_in_avi_is_by_their_number(folder: Path, plain: Path) -> None:
+    # AVI gives the order of decoding for that of showing
+    clip = folder / "reordered.avi"
+    ffmpeg("-i", plain, "-c", "copy", clip)
+    assert number_in(middle_luma(clip)) == MIDDLE

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_models import identity_filter
+from onnx import helper
+from tiny_models import identity_filter, model_bytes
 from tiny_repository import make_repository
 
 from vmaf_train.errors import UserError
@@ -67,3 +68,16 @@ def test_batches_do_not_change_a_result(repository: Layout, make_params: Callabl
     run = onnx_runner(data, name="a file")
     together, alone = run(frames), np.concatenate([run(frames[i : i + 1]) for i in range(40)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("operator", "frames"), [("Sqrt", [0, 255]), ("Log", [127, 255])])
+def test_one_value_that_is_not_finite_is_enough_to_be_refused(operator: str, frames: list[int]) -> None:
+    # the root of -0.5 is no number, the logarithm of 0 is endless
+    nodes = [
+        helper.make_node("Sub", ["degraded", "shift"], ["moved"]),
+        helper.make_node(operator, ["moved"], ["filtered"]),
+    ]
+    free, shift = ("batch", 1, "height", "width"), np.float32(127 / 255)
+    data = model_bytes(nodes, ("degraded", free), ("filtered", free), {"shift": shift})
+    with pytest.raises(UserError, match=r"a\.onnx gives values that are not finite"):
+        onnx_runner(data, name="a.onnx")(np.array(frames, np.uint8).reshape(1, 1, 1, 2))

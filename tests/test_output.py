@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import av
 import pytest
 
+from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
-from vmaf_train.output import check_target
+from vmaf_train.output import check_target, writing
 
 
 def test_an_output_is_never_the_input_nor_replaced_unasked(tmp_path: Path) -> None:
@@ -44,3 +47,27 @@ def test_a_suffix_without_a_container_is_named(tmp_path: Path, name: str) -> Non
 def test_a_container_of_one_file_is_taken(tmp_path: Path, suffix: str) -> None:
     check_target(tmp_path / "in.mkv", tmp_path / f"o.{suffix}", force=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_as_that_and_not_as_an_encoder_that_refuses(tmp_path: Path) -> None:
+    full = tmp_path / "o.mkv"
+    full.symlink_to("/dev/full")
+    with (
+        pytest.raises(OSError, match="No space left on device") as told,
+        writing(full, full, Encoder("ffv1")) as container,
+    ):
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(99):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+    assert told.value.errno == errno.ENOSPC
+
+
+def test_ctrl_c_is_not_lost_in_what_closing_an_unfinished_file_says(tmp_path: Path) -> None:
+    full = tmp_path / "o.mkv"
+    full.symlink_to("/dev/full")
+    with pytest.raises(KeyboardInterrupt), writing(full, full, Encoder("ffv1")) as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        raise KeyboardInterrupt

@@ -57,3 +57,12 @@ def test_the_default_folders_beside_the_corpus_pass(layout: Layout, monkeypatch:
     monkeypatch.chdir(layout.root)
     for value in ("data/clips", "data/photos"):
         assert own_folder(KEY, value, Layout()) == Path(value)
+
+
+def test_a_home_folder_is_not_expanded_since_dvc_would_not_see_it(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(UserError, match=r"'~/clips', which does not exist \(DVC expands no ~"):
+        own_folder(KEY, "~/clips", layout)

@@ -219,3 +219,10 @@ def test_no_file_says_where_to_run(tmp_path: Path) -> None:
 def test_an_unlisted_model_is_named_with_the_listed_ones(make_params: Callable[..., Params]) -> None:
     with pytest.raises(UserError, match=r"no model 'nr_metric_v7' .*nr_metric_v1"):
         make_params().model("nr_metric_v7")
+
+
+def test_only_devices_may_be_a_number_in_place_of_text() -> None:
+    assert parse_params(changed(("train", "devices"), 2)).train.devices == "2"
+    for path in (("split", "salt"), ("train", "strategy"), ("corpus", "folder", "path")):
+        with pytest.raises(UserError, match=rf"{path[-1]} is 5; expected text"):
+            parse_params(changed(path, 5))

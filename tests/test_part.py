@@ -105,3 +105,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         open_part(URL, tmp_path / "file" / "a.zip"),
     ):
         pass
+
+
+def test_the_date_of_an_earlier_run_is_taken_up_where_there_is_no_etag(tmp_path: Path) -> None:
+    date = "Mon, 01 Jan 2024 00:00:00 GMT"
+    with open_part(URL, tmp_path / "a.zip") as part:
+        part.start_over(etag="", modified=date, total=3)
+        part.handle.write(b"x")
+    with open_part(URL, tmp_path / "a.zip") as part:
+        assert (part.size, part.validator) == (1, date)

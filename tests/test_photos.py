@@ -1,8 +1,9 @@
 from pathlib import Path
 
+import clip_factory
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from vmaf_train.errors import UserError
 from vmaf_train.impair import Impairment, encode
@@ -125,3 +126,22 @@ def test_a_damaged_clip_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.mp4").write_bytes(b"not a clip")
     with pytest.raises(UserError, match=r"cannot read clip .*own\.mp4"):
         photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
+
+
+def test_a_photo_taken_on_the_side_is_turned_upright(tmp_path: Path) -> None:
+    upright = Image.fromarray(np.tile(np.linspace(0, 255, 800).round().astype(np.uint8), (600, 1)))
+    upright.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be shown turned by 90 degrees clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "side.png", exif=exif)
+    upright_clip, side = (
+        photo_clip(tmp_path / name, "0000", 1, 160, 96, 3) for name in ("upright.png", "side.png")
+    )
+    assert np.array_equal(side, upright_clip)
+
+
+def test_a_full_range_clip_becomes_limited_range(tmp_path: Path) -> None:
+    white = ["-f", "lavfi", "-i", "color=white:s=320x240:r=24:d=0.2", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p"]
+    clip_factory.ffmpeg(*white, tmp_path / "full.mkv")
+    clip = photo_clip(tmp_path / "full.mkv", "0000", 1, 160, 96, 3)
+    assert np.abs(clip.astype(int) - 235).max() <= 1

@@ -163,3 +163,10 @@ def test_what_has_no_luma_samples_is_named_with_a_way_that_keeps_most(
     text = no_luma(av.VideoFormat(name))
     assert text.startswith(f"{name} ({kind}) cannot")
     assert f"-c:v ffv1 -pix_fmt {advice}OUT.mkv" in text
+
+
+def test_planes_of_rare_subsamplings_and_of_transparency_are_known() -> None:
+    # DV and old MPEG-4 clips
+    assert bit_depth("yuv411p") == bit_depth("yuv410p") == bit_depth("yuvj411p") == 8
+    # transparency is no chroma
+    assert chroma_planes(av.VideoFormat("yuva420p")) == chroma_planes(av.VideoFormat("yuv411p")) == (1, 2)

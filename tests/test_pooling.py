@@ -30,3 +30,9 @@ def test_no_scores_cannot_be_pooled() -> None:
 
 def test_the_fields_are_those_of_libvmafs_log_in_its_order() -> None:
     assert list(Pooled.__dataclass_fields__) == ["min", "max", "mean", "harmonic_mean"]
+
+
+def test_a_score_below_zero_counts_as_zero_in_the_harmonic_mean() -> None:
+    pooled = pool(np.float32([-1.5, 4]))
+    assert (pooled.min, pooled.mean) == (-1.5, 1.25)
+    assert pooled.harmonic_mean == pytest.approx(2 / (1 + 1 / 5) - 1)

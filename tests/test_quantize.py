@@ -134,3 +134,26 @@ def test_no_float_model_names_the_command_to_run(make_params: Make, tmp_path: Pa
     make_repository(Layout(tmp_path), params)
     with pytest.raises(UserError, match="vmaf-train export learned_filter_v1"):
         quantize(FILTER, params, Layout(tmp_path))
+
+
+def test_each_channel_of_weights_has_a_scale_of_its_own(make_params: Make, layout: Layout) -> None:
+    quantize(FILTER, trained(make_params, layout, 0.03), layout)
+    graph = onnx.load_model(layout.int8(FILTER) / f"{FILTER}.int8.onnx").graph
+    sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    made = {node.output[0]: node for node in graph.node}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert convolutions
+    for node in convolutions:
+        weights, scale, _ = made[node.input[1]].input
+        assert sizes[scale] == [sizes[weights][0]]
+
+
+def test_the_loss_of_a_filter_is_what_its_pixels_no_longer_share_with_the_float_ones(
+    make_params: Make, layout: Layout
+) -> None:
+    report = quantize(FILTER, trained(make_params, layout, 0.03), layout)
+    frames = packed_frames(layout, "degraded", split_rows(layout, "test"))
+    files = (layout.onnx(FILTER), layout.int8(FILTER) / f"{FILTER}.int8.onnx")
+    exact, rounded = (onnx_runner(path.read_bytes(), name=path.name)(frames).ravel() for path in files)
+    assert report["plcc_loss"] == pytest.approx(1 - np.corrcoef(exact, rounded)[0, 1], abs=1e-5)
+    assert 0 < report["plcc_loss"] < 0.1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny_repository import make_repository
 
 from vmaf_train.cards import BEGIN, END
@@ -19,7 +22,7 @@ from vmaf_train.layout import Layout
 from vmaf_train.luma import to_8_bits, to_unit
 from vmaf_train.params import Params
 from vmaf_train.quantize import quantize
-from vmaf_train.register import register
+from vmaf_train.register import _params_sha256, register
 from vmaf_train.registry import read_registry
 from vmaf_train.sidecar import read_sidecar
 from vmaf_train.sources import all_imports, sources_sha256
@@ -186,3 +189,53 @@ def test_schemas_that_were_edited_are_written_again(built: tuple[Params, Layout]
     register(params, layout)
     assert path.read_bytes() == before
     assert [check.problem for check in verify(layout.models) if check.problem] == []
+
+
+def test_a_sidecar_says_how_frames_are_sampled(built: tuple[Params, Layout]) -> None:
+    params, layout = built
+    found = {model: read_sidecar(layout.models / f"{model}.json").sampling for model in params.models}
+    assert found["nr_metric_v3"] == "fragments"
+    assert found["nr_metric_v1"] == found["nr_metric_v2"] == "area"
+    assert {found[model] for model, section in params.models.items() if section.kind == "filter"} == {None}
+
+
+def test_an_int8_file_that_no_longer_ships_goes(make_params: Make, layout: Layout) -> None:
+    changes = {"models": ["learned_filter_v1"], "frames__size": 64}
+    budget = {"learned_filter_v1__quant_accuracy_budget_plcc": 0.5}
+    make_repository(layout, make_params(**changes))
+    for ships in (True, False):
+        params = make_params(**changes, **budget, learned_filter_v1__quantize=ships)
+        export("learned_filter_v1", params, layout)
+        quantize("learned_filter_v1", params, layout)
+        eval_model("learned_filter_v1", params, layout)
+        register(params, layout)
+        assert (layout.models / "learned_filter_v1.int8.onnx").exists() == ships
+        assert [check.problem for check in verify(layout.models) if check.problem] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 2}, {"lr": 3e-4}, {"max_steps": 7}, {"train__precision": "32-true"},
+        {"frames__jpeg_quality": 36}, {"split__salt": "another"}, {"nr_metric_v1__capped__batch_size": 9},
+        {"nr_metric_v1__net__width": 8},
+    ],
+)  # fmt: skip
+def test_provenance_tells_apart_whatever_parameter_trains_a_model(
+    make_params: Make, change: dict[str, Any]
+) -> None:
+    assert _params_sha256(make_params(**change), "nr_metric_v1") != _params_sha256(
+        make_params(), "nr_metric_v1"
+    )
+
+
+def test_the_same_library_built_for_another_machine_gives_the_same_provenance(
+    built: tuple[Params, Layout],
+) -> None:
+    _, layout = built
+    versions = read_sidecar(layout.models / "nr_metric_v1.json").provenance["versions"]
+    assert set(versions) == {"python", "lightning", "numpy", "onnx", "onnxruntime", "torch"}
+    for name, version in versions.items():
+        assert "+" not in version
+        assert re.fullmatch(r"\d+\.\d+(\..+)?", version), name
+    assert versions["torch"] == torch.__version__.partition("+")[0]

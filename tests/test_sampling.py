@@ -127,3 +127,10 @@ def test_extreme_shapes_need_no_whole_matrix_of_weights(shape: tuple[int, int]) 
     assert down.weights is not None
     assert across.weights is not None
     assert peak < 200e6
+
+
+@pytest.mark.parametrize(("frame", "shown"), [((720, 1280), (540, 960)), ((1280, 720), (960, 540))])
+def test_a_frame_of_720_lines_is_far_from_540_by_its_pixels(
+    frame: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    assert shown_size(*frame, 224) == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -228,3 +229,13 @@ def test_a_negative_number_of_threads_is_refused(mean: LoadedModel, tmp_path: Pa
     path = write_grey(tmp_path / "a.mkv", [1])
     with pytest.raises(UserError, match="threads -1"):
         score_video(path, mean, threads=-1)
+
+
+def test_threads_that_score_at_the_same_time_do_not_mix_their_frames(mean: LoadedModel) -> None:
+    scorer = FrameScorer(mean)
+    # rows that lie further apart than they are wide, as a decoder's do
+    frames = [np.full((1080, 2048), level, np.uint8)[:, :1920] for level in range(0, 256, 15)]
+    expected = [1 + 4 * int(frame[0, 0]) / 255 for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            assert list(pool.map(scorer, frames)) == pytest.approx(expected, abs=5e-4)

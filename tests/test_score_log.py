@@ -13,6 +13,7 @@ from tiny_models import mean_nr, registered, write_model
 
 from vmaf_train.condition import Condition
 from vmaf_train.errors import UserError
+from vmaf_train.files import sha256_bytes
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.pooling import pool
 from vmaf_train.score import ClipScore
@@ -155,3 +156,13 @@ def test_a_model_without_a_sidecar_does_not_pretend_to_know_its_range(tmp_path: 
     bare = load_model(write_model(tmp_path, "bare", mean_nr()), unverified=True)
     assert "not known" in meaning_text(bare)
     assert "score_range" not in log(clip(), bare)["model"]
+
+
+def test_the_log_names_the_file_that_scored(model: LoadedModel) -> None:
+    assert log(clip(), model)["model"]["id"] == "mean_v1"
+    assert log(clip(), model)["model"]["sha256"] == sha256_bytes(mean_nr())
+
+
+def test_clips_of_one_name_are_told_apart_by_their_folders_in_csv(model: LoadedModel) -> None:
+    rows = list(csv.reader(table([clip("x/a.mp4"), clip("y/a.mp4")], model).splitlines()))
+    assert [row[0] for row in rows] == ["video", "x/a.mp4", "x/a.mp4", "y/a.mp4", "y/a.mp4"]

@@ -10,10 +10,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from model_folder import ID, change_row, make_folder
+from model_signing import verifying
 from typer.testing import CliRunner
 
 from vmaf_train.cli import app
 from vmaf_train.errors import UserError
+from vmaf_train.files import sha256_file
 from vmaf_train.registry import read_registry
 from vmaf_train.sign import Verifier, sign, verify_signature
 from vmaf_train.verify import verify
@@ -233,3 +235,57 @@ def test_the_commands_sign_and_verify(folder: Path, keys: Keys, monkeypatch: pyt
     assert run(app, ["verify", "--signatures", "--key", str(keys[1])]).exit_code == 0
     forgotten = run(app, ["verify", "--key", str(keys[1])])
     assert "add --signatures" in str(forgotten.exception)
+
+
+def test_an_identity_and_its_issuer_reach_sigstore_as_they_were_given(
+    folder: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    sign(folder, keys[0])
+    asked: list[dict[str, str]] = []
+
+    # Sigstore itself would ask the network for its trust root
+    def keyless(config: verifying.Config, **given: str) -> verifying.Config:
+        asked.append(given)
+        return config.use_elliptic_key_verifier(public_key=keys[1])
+
+    monkeypatch.setattr(verifying.Config, "use_sigstore_verifier", keyless)
+    arguments = ["verify", "--signatures", "--identity", "someone", "--issuer", "https://issuer"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert asked[-1] == {"identity": "someone", "oidc_issuer": "https://issuer"}
+
+
+def test_the_command_reads_the_password_of_a_locked_key_from_the_environment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    key, public = make_keys(tmp_path, "locked", b"secret")
+    done = CliRunner().invoke(app, ["sign", "--key", str(key)], env={"VMAF_TRAIN_KEY_PASSWORD": "secret"})
+    assert done.exit_code == 0, done.exception
+    check(folder, public)
+
+
+@pytest.mark.parametrize("option", ["--key", "--identity", "--issuer"])
+def test_who_signed_is_never_given_in_vain(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    forgotten = CliRunner().invoke(app, ["verify", option, "x"])
+    assert "check signatures: add --signatures" in str(forgotten.exception)
+
+
+def test_an_altered_int8_file_is_refused(folder: Path, keys: Keys) -> None:
+    path = folder / f"{ID}.int8.onnx"
+    path.write_bytes((folder / f"{ID}.onnx").read_bytes())
+    int8 = {"int8_file": path.name, "int8_sha256": sha256_file(path), "quant_accuracy_budget_plcc": 0.01}
+    change_row(folder, quant_mode="static_qdq", **int8)
+    sign(folder, keys[0])
+    check(folder, keys[1])
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(UserError, match=rf"does not hold.*Hash mismatch for '{ID}\.int8\.onnx'"):
+        check(folder, keys[1])
+
+
+def test_a_key_and_an_issuer_together_are_refused(folder: Path, keys: Keys) -> None:
+    with pytest.raises(UserError, match="needs either --key"):
+        verify(folder, verifier=Verifier(key=keys[1], issuer="https://issuer"))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from vmaf_train.luma import area_resize
 from vmaf_train.planes import filter_codes
 from vmaf_train.sampling import fragments
 from vmaf_train.score import FrameScorer
-from vmaf_train.sidecar import read_sidecar
+from vmaf_train.sidecar import read_sidecar, write_sidecar
 from vmaf_train.specialize import specialize
 
 # (width, height): the model's own, common ones, sizes without a common divisor, smaller than the model
@@ -262,3 +263,41 @@ def test_a_size_that_memory_does_not_hold_is_one_line(models: Path, tmp_path: Pa
     assert done.stderr.startswith("vmaf-train: noop_v1 at 16384x16384: no memory for frames of that size")
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_of_a_model_with_an_int8_file_claims_none(models: Path, tmp_path: Path) -> None:
+    path = write_model(tmp_path, "textured_v1", textured_nr())
+    claims = replace(read_sidecar(models / "textured_v1.json"), quant_mode="static_qdq")
+    write_sidecar(path.with_suffix(".json"), claims)
+    copy = specialize(load_model(path, unverified=True), 320, 180, tmp_path / "out")
+    # libvmaf would open textured_v1_320x180.int8.onnx in its place
+    assert "quant_mode" not in copy.sidecar.read_text()
+
+
+def test_a_copy_of_a_file_of_another_name_names_the_model_it_is_of(models: Path, tmp_path: Path) -> None:
+    path = write_model(tmp_path, "Mine-2", textured_nr())
+    path.with_suffix(".json").write_bytes((models / "textured_v1.json").read_bytes())
+    copy = specialize(load_model(path, unverified=True), 320, 180, tmp_path)
+    found = read_sidecar(copy.sidecar).specialized_from
+    assert copy.path.name == "Mine-2_320x180.onnx"
+    assert found is not None
+    assert found["id"] == "textured_v1"
+
+
+def test_a_copy_that_differs_from_score_is_not_written(tmp_path: Path) -> None:
+    # 1e6 times the last bits by which a pixel misses its code value: none where code values go in
+    nodes = [
+        helper.make_node("QuantizeLinear", ["frame", "scale", "zero"], ["codes"]),
+        helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["exact"]),
+        helper.make_node("Sub", ["frame", "exact"], ["missing"]),
+        helper.make_node("Abs", ["missing"], ["size"]),
+        helper.make_node("ReduceMean", ["size"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "steep"], ["mos"]),
+    ]
+    constants = {"scale": np.float32(1 / 255), "zero": np.uint8(0), "steep": np.float32(1e6)}
+    source, target = ("frame", ("batch", 1, 224, 224)), ("mos", ("batch",))
+    folder = registered(tmp_path / "models", {"steep_v1": model_bytes(nodes, source, target, constants)})
+    model = load_model(folder / "steep_v1.onnx", unverified=True)
+    with pytest.raises(UserError, match=r"steep_v1 at 224x224: the copy differs by .*; nothing was written"):
+        specialize(model, 224, 224, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -45,3 +45,22 @@ def test_psnr_is_the_mean_of_the_pictures_psnr_not_that_of_their_mean_error() ->
     clean = np.full((2, 32, 32), 0.5)
     result = fidelity(clean + np.array([0.1, 0.01])[:, None, None], clean)
     assert result["psnr"] == pytest.approx((20 + 40) / 2)
+
+
+def test_rank_correlations_of_a_case_worked_by_hand() -> None:
+    result = mos_statistics(np.array([1.0, 2, 3, 5]), np.array([1.0, 2, 4.5, 4]), mean=3.0)
+    # of six pairs one is in the wrong order; two ranks are off by one
+    assert result["srocc"] == pytest.approx(1 - 6 * 2 / (4 * (4**2 - 1)))
+    assert result["krocc"] == pytest.approx((5 - 1) / 6, rel=1e-5)
+
+
+def test_clips_that_are_all_rated_alike_have_no_correlation() -> None:
+    for predicted, true in (([2.0, 3, 4], [3.0, 3, 3]), ([2.0], [3.0])):
+        result = mos_statistics(np.array(predicted), np.array(true), mean=3.0)
+        assert (result["plcc"], result["srocc"], result["krocc"]) == (None, None, None)
+
+
+def test_ssim_is_that_of_values_in_0_to_1() -> None:
+    # plain pictures: luminance alone, (2 a b + C) / (a^2 + b^2 + C) with C = 0.01^2 (Wang et al. 2004)
+    clean = np.full((2, 32, 32), 0.5)
+    assert fidelity(clean + 0.1, clean)["ssim"] == pytest.approx((0.6 + 1e-4) / (0.61 + 1e-4), rel=1e-5)

@@ -63,3 +63,10 @@ def test_a_file_saved_by_onnx_with_external_weights_is_refused(tmp_path: Path) -
     stored = onnx.load(tmp_path / "m.onnx", load_external_data=False)
     with pytest.raises(UserError, match=r"another file \('m.onnx.data'\); save the model as one file"):
         check_tensors(stored, name="m.onnx")
+
+
+def test_a_tensor_that_is_a_segment_of_another_is_refused() -> None:
+    tensor = numpy_helper.from_array(np.ones(3, np.float32), "t")
+    tensor.segment.begin, tensor.segment.end = 0, 3
+    with pytest.raises(UserError, match="is only a segment"):
+        check_tensors(with_tensor(tensor), name="m")

@@ -12,7 +12,7 @@ from faulty_server import Fault, Site, authority, expired, serving
 
 from vmaf_train.download import Rules, download
 from vmaf_train.errors import UserError
-from vmaf_train.tls import ca_bundle, dates_ignored
+from vmaf_train.tls import ca_bundle, dates_ignored, session_for
 
 SWITCH = "corpus.konvid_1k.allow_expired_certificate"
 BODY = b"archive" * 999
@@ -145,3 +145,31 @@ def test_the_usual_variables_name_the_authorities(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
     with pytest.raises(UserError, match=r"no file of certificate authorities at .*none\.pem"):
         ca_bundle()
+
+
+@pytest.mark.parametrize(
+    ("asked", "reached", "waived"),
+    [
+        ("https://host.example/a.zip", "https://host.example/b", True),
+        ("https://HOST.example/a.zip", "https://host.example/b", True),
+        ("https://host.example/a.zip", "https://host.example.evil.org/b", False),
+        ("https://host.example:844/a.zip", "https://host.example:8443/b", False),
+        ("https://host.example/a.zip", "https://other.example/b", False),
+        # a redirect from HTTP to HTTPS
+        ("http://host.example/a.zip", "https://host.example/b", False),
+    ],
+)
+def test_the_waiver_is_for_https_of_one_host_and_port_alone(
+    tmp_path: Path, asked: str, reached: str, waived: bool
+) -> None:
+    _, pem = authority(tmp_path)
+    session = session_for(asked, bundle=str(pem), ignore_dates=True)
+    plain = session_for(asked, bundle=str(pem)).get_adapter(reached)
+    assert (type(session.get_adapter(reached)) is not type(plain)) == waived
+
+
+def test_a_folder_of_authorities_serves_the_waiver_too(tmp_path: Path) -> None:
+    _, pem = authority(tmp_path)
+    context = dates_ignored(str(pem.parent))
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname

@@ -162,3 +162,31 @@ def test_a_cut_archive_and_one_that_is_none_are_damaged(tmp_path: Path) -> None:
 
 def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "no archive" in refusal(tmp_path / "none.zip")
+
+
+def test_a_name_that_is_cut_at_a_nul_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path, [("ok.mp4X/../../x", b"1")])
+    path.write_bytes(path.read_bytes().replace(b"ok.mp4X", b"ok.mp4\0"))
+    assert "climbs out of the folder" in refusal(path)
+    path = archive(tmp_path, [("ok.mp4Xsh", b"1")])
+    path.write_bytes(path.read_bytes().replace(b"ok.mp4X", b"ok.mp4\0"))
+    assert "has a control character" in refusal(path)
+
+
+def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmaf_train.unpack.MAX_MEMBERS", 2)
+    three = archive(tmp_path, [(name, b"1") for name in "abc"])
+    assert "it has 3 members, more than 2" in refusal(three)
+    two = archive(tmp_path, [(name, b"1") for name in "ab"])
+    assert len(unpack(two, tmp_path / "two", max_bytes=9)) == 2
+
+
+def test_one_name_in_two_forms_of_unicode_is_refused(tmp_path: Path) -> None:
+    text = refusal(archive(tmp_path, [("v/\u00fc.mp4", b"1"), ("v/u\u0308.mp4", b"2")]))
+    assert "have the same name" in text
+
+
+def test_a_folder_with_bytes_is_refused(tmp_path: Path) -> None:
+    assert "is a folder by its mode or name, and a file by the other" in refusal(
+        archive(tmp_path, [("v/", b"data")])
+    )

@@ -124,3 +124,10 @@ def test_the_command_exits_with_status_1_and_one_line(folder: Path) -> None:
     assert bad.returncode == 1
     assert bad.stderr.startswith("vmaf-train: 2 of 8 checks failed, first: ")
     assert bad.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["a.onnx.old", "a.ort", "a.pb", "a.weights", "a.data", "deep/er/a.onnx"])
+def test_whatever_could_hold_a_graph_or_weights_is_a_stray(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"1")
+    assert problems(folder) == ["registry stray files"]

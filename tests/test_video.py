@@ -10,6 +10,7 @@ from clip_factory import (
     HEIGHT,
     WIDTH,
     X264,
+    ffmpeg,
     known_clip,
     make_clip,
     number_in,
@@ -69,3 +70,11 @@ def test_the_pipeline_takes_no_clip_with_a_frame_that_cannot_be_decoded(tmp_path
     for read in (middle_luma, lambda clip: list(iterate_luma(clip))):
         with pytest.raises(UserError, match="cannot decode"):
             read(path)
+
+
+def test_a_declared_frame_rate_that_the_times_belie_is_not_believed(tmp_path: Path) -> None:
+    plain, slow = make_clip(tmp_path / "plain.mkv", *X264), tmp_path / "slow.mkv"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "setts=ts=2*TS:duration=2*DURATION", slow)
+    info = probe(slow, whole=True)
+    assert info.frames == COUNT
+    assert info.fps == pytest.approx(FPS / 2, rel=0.05)

@@ -95,3 +95,11 @@ def test_lines_that_dvc_yaml_lacks_or_has_too_many_are_told(make_params: Make, t
     ):
         check_pipeline(make_params(), Layout(tmp_path))
     check_pipeline(make_params(nr_metric_v2__quantize=True), Layout(tmp_path))
+
+
+def test_a_copy_keeps_the_paths_that_python_was_given(repository: Path) -> None:
+    (repository / "more").mkdir()
+    (repository / "more" / "sitecustomize.py").write_text('print("more", flush=True)\n')
+    paths = os.pathsep.join([str(ROOT / "src"), str(repository / "more")])
+    # both starts see them
+    assert split(repository, PYTHONPATH=paths).stdout == "more\nmore\nown code\n"
