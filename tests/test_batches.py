@@ -98,7 +98,7 @@ def test_scenes_of_the_default_corpus_make_the_batches_that_they_always_made(
         each = batch_size // variants
         expected = [
             [row for scene in order[start : start + each] for row in whole[scene]]
-            for start in range(0, len(whole), each)
+            for start in range(0, len(whole) - each + 1, each)  # a rest is left out
         ]
         assert [batch[1].tolist() for batch in batches] == expected
 
@@ -180,3 +180,10 @@ def test_a_batch_is_put_together_on_the_device_of_the_data(device: str) -> None:
             assert {values.device.type for values in batch if isinstance(values, torch.Tensor)} == {device}
     for batch in InOrder(scored().to(device), 5):
         assert {values.device.type for values in batch if isinstance(values, torch.Tensor)} == {device}
+
+
+def test_crops_reach_the_last_row_and_column() -> None:
+    places = torch.arange(SIZE * SIZE, dtype=torch.uint8).reshape(1, SIZE, SIZE).repeat(40, 1, 1)
+    data = PairedFrameDataset(places, places, [str(number) for number in range(40)])
+    seen = torch.cat([(batch.clean * 255).round() for batch in Batches(data, 4, seed=1, crop=SIZE - 1)])
+    assert set(seen.unique().tolist()) == set(range(SIZE * SIZE))

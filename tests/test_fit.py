@@ -73,7 +73,7 @@ def curves(layout: Layout, model: str) -> list[dict[str, str]]:
 def test_the_checkpoint_is_the_best_one_and_gives_its_figure_again(
     frames: Layout, make_params: MakeParams, model: str, figure: str, crop: int
 ) -> None:
-    small = SMALL | {f"{model}__capped__crop": crop}
+    small = SMALL | {f"{model}__capped__crop": crop, f"{model}__capped__keep": "best"}
     params = make_params(max_steps=30, **small, train__precision="32-true")
     fitted = fit(model, params, frames)
     values = {int(row["step"]): float(row[figure]) for row in curves(frames, model) if row[figure]}
@@ -304,3 +304,62 @@ def test_ctrl_c_ends_with_one_line_and_status_130_and_the_earlier_checkpoint(
     assert frames.checkpoint(FILTER).read_bytes() == b"yesterday's"
     assert [path.name for path in frames.checkpoint(FILTER).parent.iterdir()] == [f"{FILTER}.ckpt"]
     assert list((frames.root / "tmp").iterdir()) == []
+
+
+def test_gradients_are_clipped_where_the_recipe_says_so(frames: Layout, make_params: MakeParams) -> None:
+    def checkpoint(clip: float) -> str:
+        changes = {f"{FILTER}__capped__gradient_clip": clip}
+        fit(FILTER, make_params(max_steps=4, **{**SMALL, **changes}), frames)
+        return sha256_file(frames.checkpoint(FILTER))
+
+    assert checkpoint(1e-6) != checkpoint(0.0) == checkpoint(1e6)
+
+
+def test_the_best_or_the_last_checkpoint_is_kept_as_the_recipe_says(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    # at this rate the figure soon rises
+    changes = {**SMALL, f"{NR}__capped__ema_decay": 0.0, f"{NR}__capped__schedule": "constant"}
+    kept = {}
+    for keep in ("best", "last"):
+        params = make_params(max_steps=12, lr=0.05, **changes, **{f"{NR}__capped__keep": keep})
+        fitted = fit(NR, params, frames)
+        values = [float(row["val/mse"]) for row in curves(frames, NR) if row["val/mse"]]
+        assert fitted.value == pytest.approx(min(values) if keep == "best" else values[-1])
+        assert str(fitted).startswith(f"{keep} val/mse")
+        kept[keep] = fitted.step
+    assert kept["best"] < kept["last"] == fitted.steps
+
+
+@pytest.mark.parametrize(("lr", "patience"), [(1e-3, 1), (1e-3, 2), (1e-4, 6)])
+def test_a_run_ends_once_it_has_not_improved_for_so_many_validations_in_a_row(
+    frames: Layout, make_params: MakeParams, lr: float, patience: int
+) -> None:
+    small = {f"{NR}__net__width": 4, f"{NR}__reference__batch_size": 4, f"{NR}__reference__epochs": 200}
+    fit(NR, make_params(max_steps=-1, lr=lr, **small, **{f"{NR}__reference__patience": patience}), frames)
+    values = [float(row["val/mse"]) for row in curves(frames, NR) if row["val/mse"]]
+    assert len(values) < 200
+    assert len(values) - 1 - values.index(min(values)) == patience
+
+
+@pytest.mark.parametrize("steps", [20, 150])  # a point a step, a point every third
+def test_each_point_of_the_training_curve_is_the_mean_loss_since_the_one_before(
+    frames: Layout, make_params: MakeParams, steps: int
+) -> None:
+    # an untrained filter returns its input, and at this rate stays one
+    rows = curves_of(frames, make_params, FILTER, max_steps=steps, lr=1e-9)
+    losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
+    assert len(losses) == min(steps, 50)
+    assert max(losses) < 1.3 * min(losses)
+
+
+def test_a_metric_is_validated_in_float32_even_where_it_trains_in_less(
+    frames: Layout, make_params: MakeParams
+) -> None:
+    params = make_params(max_steps=3, **SMALL, train__precision="bf16-mixed")
+    fitted = fit(NR, params, frames)
+    net = load_checkpoint(frames.checkpoint(NR), params.model(NR))
+    (batch,) = InOrder(FrameMOSDataset.of_split(frames, "val"), 100)
+    with torch.no_grad():
+        again = (net(batch[0]) - batch[1]).square().mean()
+    assert fitted.value == pytest.approx(float(again), rel=1e-4)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from vmaf_train.metric_nets import EnergyMetric, NrMetric
 from vmaf_train.params import FilterRecipe, Recipe
 
 RECIPE = Recipe(
-    lr_scale=0.5, schedule="cosine", weight_decay=0.01, batch_size=4, epochs=1, patience=0, crop=0,
-    gradient_clip=0.0, rank_weight=0.0, ema_decay=0.0, min_mos=1.0, steps_scale=1.0,
+    lr_scale=0.5, schedule="cosine", weight_decay=0.01, batch_size=4, epochs=1, patience=0, keep="best",
+    crop=0, gradient_clip=0.0, rank_weight=0.0, ema_decay=0.0, min_mos=1.0, steps_scale=1.0,
 )  # fmt: skip
 
 
@@ -112,15 +113,43 @@ def test_averaged_weights_follow_the_trained_ones_and_are_the_ones_validated() -
     with torch.no_grad():
         training.net.head.bias.add_(1)  # type: ignore[union-attr]
         training.net.features[0].norm.running_mean.add_(1)  # type: ignore[index, union-attr]
-        training.net.features[0].norm.num_batches_tracked.add_(7)  # type: ignore[index, union-attr]
     training.on_train_batch_end()
     averaged = training.averaged
     assert float(averaged.head.bias - before) == pytest.approx(0.9)  # type: ignore[union-attr]
     norm = averaged.features[0].norm  # type: ignore[index, union-attr]
     assert norm.running_mean.tolist() == pytest.approx([0.9, 0.9])
-    assert int(norm.num_batches_tracked) == 7
 
 
 def test_without_averaging_the_trained_weights_are_validated() -> None:
     training = NrTraining(NrMetric(2), RECIPE, lr=1e-3, steps=10)
     assert training.scored_net is training.net
+
+
+def test_an_average_forgets_less_the_more_steps_it_holds() -> None:
+    training = NrTraining(NrMetric(2), recipe(ema_decay=0.15), lr=1e-3, steps=10)
+    before = training.averaged.head.bias.clone()  # type: ignore[union-attr]
+    with torch.no_grad():
+        training.net.head.bias.add_(1)  # type: ignore[union-attr]
+    missing, expected = 1.0, []
+    for decay in (1 / 10, 0.15, 0.15):  # 1/10, 2/11, 3/12, but never more than the recipe's
+        missing *= decay
+        training.on_train_batch_end()
+        expected.append(1 - missing)
+        assert float(training.averaged.head.bias - before) == pytest.approx(expected[-1])  # type: ignore[union-attr]
+
+
+def test_a_pair_counts_in_the_ranking_loss_by_how_far_its_scores_differ() -> None:
+    mos, predicted = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0.5, 0.0, 3.0])
+    # MOS 1 apart, 4 apart, 3 apart; softplus of what the worse one is rated above the better
+    losses = [math.log1p(math.exp(above)) for above in (0.5, -2.5, -3.0)]
+    expected = (1 * losses[0] + 4 * losses[1] + 3 * losses[2]) / (1 + 4 + 3)
+    assert float(rank_loss(predicted, mos, torch.zeros(3))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_rate_stays_at_zero_after_the_last_step() -> None:
+    configured = NrTraining(NrMetric(2), RECIPE, lr=1e-3, steps=10).configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    for _ in range(20):
+        optimizer.step()
+        schedule.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)

@@ -1,4 +1,4 @@
-"""Stage `fit`: train one model with Lightning and keep its best checkpoint."""
+"""Stage `fit`: train one model with Lightning and keep its best checkpoint, or its last."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ from vmaf_train.nets import build
 from vmaf_train.params import FilterRecipe, Model, NrModel, Params, Recipe
 
 VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
-VALIDATION_BATCH = 8  # small: activations stay in the processor's cache, and no figure depends on it
+VALIDATION_BATCH = 8  # small: activations stay in a processor's cache, and no figure depends on it
+GPU_VALIDATION_BATCH = 128
 STRATEGIES = ("auto", "ddp")  # the weights lie whole in the process that writes the checkpoint
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The best checkpoint's figure and step, and how the run was done."""
+    """The kept checkpoint (`best` or `last`), its figure and step, and how the run was done."""
 
+    kept: str
     figure: str
     value: float
     step: int
@@ -51,11 +53,11 @@ class Fitted:
     how: str
 
     def __str__(self) -> str:
-        return f"best {self.figure} {self.value:.5f} at step {self.step} of {self.steps} ({self.how})"
+        return f"{self.kept} {self.figure} {self.value:.5f} at step {self.step} of {self.steps} ({self.how})"
 
 
 def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
-    """Train a model; write its curves and its best checkpoint, both at the very end.
+    """Train a model; write its curves and the checkpoint that is kept, both at the very end.
 
     A run is a function of the parameters, the frames, the machine's kind and its number of threads:
     the same again gives the same bytes.
@@ -72,23 +74,23 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
             net.start_at(float(data.train.mos.mean()))
             data.measure(net)
         precision = choose_precision(params.train.precision, section.kind)
-        best = _KeepBest(recipe.patience)
-        trainer = _trainer(params, recipe, precision, len(data.batches()), Path(scratch), best)
+        kept = _Keep(recipe)
+        trainer = _trainer(params, recipe, precision, len(data.batches()), Path(scratch), kept)
         steps = recipe.epochs * len(data.batches(trainer.world_size))
         if params.max_steps > 0:
             steps = min(steps, step_limit(params, recipe))
         kind = NrTraining if section.kind == "nr" else FilterTraining
         training = kind(net, recipe, lr=params.lr, steps=steps)
         _run(trainer, training, data)
-        if best.seen != trainer.global_step:
+        if kept.seen != trainer.global_step:
             trainer.validate(training, data, verbose=False)
-        if best.weights is None:
+        if kept.weights is None:
             raise UserError(f"fit: {training.monitor} was never a finite number; lower lr in params.yaml")
         if trainer.is_global_zero:
             write_curves(layout.curves(model_id), Path(scratch), ["train/loss", training.monitor])
-            save_checkpoint(layout.checkpoint(model_id), section, best.weights)
+            save_checkpoint(layout.checkpoint(model_id), section, kept.weights)
     how = f"{precision} on {trainer.strategy.root_device.type}"
-    return Fitted(training.monitor, best.value, best.step, trainer.global_step, how)
+    return Fitted(recipe.keep, training.monitor, kept.value, kept.step, trainer.global_step, how)
 
 
 class _Data(LightningDataModule):
@@ -127,7 +129,9 @@ class _Data(LightningDataModule):
         return self.batches(trainer.world_size, trainer.global_rank)
 
     def val_dataloader(self) -> Any:
-        return InOrder(self.val.to(self._attached().strategy.root_device), VALIDATION_BATCH)
+        device = self._attached().strategy.root_device
+        batch = VALIDATION_BATCH if device.type == "cpu" else GPU_VALIDATION_BATCH
+        return InOrder(self.val.to(device), batch)
 
     def _attached(self) -> Trainer:
         if self.trainer is None:
@@ -135,12 +139,12 @@ class _Data(LightningDataModule):
         return self.trainer
 
 
-class _KeepBest(Callback):
-    """The weights with the lowest validation figure, in memory; ends a run that no longer improves."""
+class _Keep(Callback):
+    """The weights of the best or the last validation, in memory; ends a run that no longer improves."""
 
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.value = math.inf
+    def __init__(self, recipe: Recipe) -> None:
+        self.keep, self.patience = recipe.keep, recipe.patience
+        self.best = self.value = math.inf
         self.step = 0
         self.seen = 0
         self.waited = 0
@@ -148,18 +152,18 @@ class _KeepBest(Callback):
 
     def on_validation_end(self, trainer: Trainer, training: LightningModule) -> None:
         if not isinstance(training, Training):
-            raise TypeError(f"cannot keep the best of a {type(training).__name__}")
+            raise TypeError(f"cannot keep the weights of a {type(training).__name__}")
         # each process has batch statistics of its own: all go by the figure of the one that writes
         value = float(trainer.strategy.broadcast(float(trainer.callback_metrics[training.monitor])))
         self.seen = trainer.global_step
-        if value < self.value:
-            self.value, self.step, self.waited = value, trainer.global_step, 0
-            weights = training.scored_net.state_dict()
-            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
-            return
-        self.waited += 1
+        better = value < self.best
+        self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         if self.patience and self.waited >= self.patience:
             trainer.should_stop = True
+        if better or (self.keep == "last" and math.isfinite(value)):
+            self.value, self.step = value, trainer.global_step
+            weights = training.scored_net.state_dict()
+            self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
 
 def choose_precision(wanted: str, kind: str) -> str:
@@ -184,7 +188,7 @@ def step_limit(params: Params, recipe: Recipe) -> int:
 
 
 def _trainer(
-    params: Params, recipe: Recipe, precision: str, epoch: int, scratch: Path, best: Callback
+    params: Params, recipe: Recipe, precision: str, epoch: int, scratch: Path, kept: Callback
 ) -> Trainer:
     """The Trainer of one run; an epoch has `epoch` steps in one process."""
     train = params.train
@@ -214,7 +218,7 @@ def _trainer(
             deterministic=True,
             logger=logger,
             log_every_n_steps=1,
-            callbacks=[best, RichProgressBar(leave=True)] if shown else [best],
+            callbacks=[kept, RichProgressBar(leave=True)] if shown else [kept],
             enable_progress_bar=shown,
             enable_model_summary=False,
             enable_checkpointing=False,

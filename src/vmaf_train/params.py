@@ -149,6 +149,7 @@ class Recipe:
     """How one model is trained; clips below `min_mos` are left out.
 
     `lr_scale` multiplies the root `lr`, and `steps_scale` the root `max_steps`: small steps come cheaper.
+    `keep` is the checkpoint that is kept: that of the best validation figure, or the last.
     """
 
     lr_scale: float
@@ -157,6 +158,7 @@ class Recipe:
     batch_size: int
     epochs: int
     patience: int
+    keep: Literal["best", "last"]
     crop: int
     gradient_clip: float
     rank_weight: float
