@@ -56,7 +56,7 @@ def test_a_drifting_frame_comes_back_in_its_place_and_the_same_again(name: str) 
 
 def test_frames_get_the_damage_that_the_shares_ask_for(coded: CodedPairs) -> None:
     shares = Shares(**{**NONE, "blur_jpeg": 3.0, "x264": 1.0})
-    jobs = draw_jobs(KEYS, replace(coded, shares=shares), seed=1)
+    jobs = draw_jobs(dict(enumerate(KEYS)), replace(coded, shares=shares), seed=1)
     assert {job.encode.codec for job in jobs} == {"x264"}
     assert sum(len(job.rows) for job in jobs) / len(KEYS) == pytest.approx(0.25, abs=0.06)
     assert all(0 <= picture < GROUP for job in jobs for picture in job.picture)
@@ -67,7 +67,7 @@ def test_a_clips_draw_does_not_depend_on_the_other_clips(coded: CodedPairs) -> N
         row = keys.index(key)
         return [
             (job.encode, job.drift[job.rows.index(row)], job.picture[job.rows.index(row)])
-            for job in draw_jobs(keys, coded, seed=1)
+            for job in draw_jobs(dict(enumerate(keys)), coded, seed=1)
             if row in job.rows
         ]
 
@@ -76,7 +76,7 @@ def test_a_clips_draw_does_not_depend_on_the_other_clips(coded: CodedPairs) -> N
 
 def test_the_wanted_part_is_coded_without_a_blur(coded: CodedPairs, tmp_path: Path) -> None:
     shares = Shares(**{**NONE, "x264": 1.0})
-    jobs = draw_jobs(KEYS, replace(coded, sharp=0.25, shares=shares), seed=1)
+    jobs = draw_jobs(dict(enumerate(KEYS)), replace(coded, sharp=0.25, shares=shares), seed=1)
     sharp = sum(len(job.rows) for job in jobs if not job.blurred)
     assert sharp / len(KEYS) == pytest.approx(0.25, abs=0.06)
     np.save(tmp_path / "luma.npy", render_still("coded", 1, 96, 64)[None])
@@ -93,7 +93,7 @@ def test_noise_has_the_drawn_strength_and_clean_frames_stay(coded: CodedPairs) -
     grey = np.full((64, 64), 126, np.uint8)
     drawn = {key: draw_damage(key, replace(coded, shares=shares), seed=1) for key in KEYS}
     assert {damage.share for damage in drawn.values()} == {NOISE, CLEAN}
-    assert draw_jobs(KEYS, replace(coded, shares=shares), seed=1) == []
+    assert draw_jobs(dict(enumerate(KEYS)), replace(coded, shares=shares), seed=1) == []
     for key, damage in drawn.items():
         twin = uncoded_twin(grey, key, damage, seed=1)
         assert np.array_equal(twin, uncoded_twin(grey, key, damage, seed=1))
@@ -113,3 +113,15 @@ def test_encodes_follow_the_shares_and_cover_the_range_of_each_codec(coded: Code
         crfs = [encode.crf for encode in encodes]
         assert codec.best <= min(crfs) < codec.best + 3
         assert codec.worst - 3 < max(crfs) <= codec.worst
+
+
+def test_frames_drift_as_far_both_ways_as_asked_and_no_further(coded: CodedPairs) -> None:
+    drifts = [draw_damage(key, replace(coded, drift=2), seed=1).drift for key in KEYS]
+    for axis in (0, 1):
+        assert {drift[axis] for drift in drifts} == {-2, -1, 0, 1, 2}
+
+
+def test_every_picture_of_a_group_is_drawn(coded: CodedPairs) -> None:
+    drawn = [draw_damage(key, coded, seed=1).picture for key in KEYS]
+    assert set(drawn) == set(range(GROUP))
+    assert drawn.count(0) / len(drawn) == pytest.approx(1 / GROUP, abs=0.07)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from tiny_models import mean_nr
+from tiny_models import affine_filter, mean_nr
 from tiny_repository import make_repository
 
 from vmaf_train.errors import UserError
@@ -91,3 +91,37 @@ def test_a_filter_is_measured_on_damage_of_encoders_too(exported: Params, layout
     assert metrics["n"] == len(coded) > 0
     assert metrics["do_nothing_l1"] == pytest.approx(np.abs(twins - clean).mean(), rel=1e-4)
     assert (layout.plots(FILTER) / "coded.png").stat().st_size > 0
+
+
+def test_a_filter_stands_beside_doing_nothing_and_not_in_its_place(exported: Params, layout: Layout) -> None:
+    # half of the light is far from clean, and what came in is near
+    layout.onnx(FILTER).write_bytes(affine_filter(0.5, 0.0))
+    metrics = eval_model(FILTER, exported, layout)
+    for name in ("val", "test"):
+        rows = split_rows(layout, name)
+        twins, clean = (packed_frames(layout, array, rows) / 255 for array in ("degraded", "luma"))
+        assert metrics[name]["l1"] == pytest.approx(np.abs(twins / 2 - clean).mean(), rel=1e-4)
+        assert metrics[name]["do_nothing_l1"] == pytest.approx(np.abs(twins - clean).mean(), rel=1e-4)
+        for better in ("psnr", "ssim"):
+            assert metrics[name][better] < metrics[name][f"do_nothing_{better}"]
+
+
+def test_the_figures_of_noise_are_of_noisy_test_clips_alone(exported: Params, layout: Layout) -> None:
+    path, rows = layout.frames / "mixed.parquet", split_rows(layout, "test")
+    table = pd.read_parquet(path)
+    table["damage"] = "clean"
+    table.loc[table["key"] == rows["key"].iloc[0], "damage"] = "noise"
+    table.to_parquet(path)
+    metrics = eval_model(FILTER, exported, layout)
+    assert "test_coded" not in metrics
+    twin, clean = (packed_frames(layout, name, rows.iloc[:1]) / 255 for name in ("mixed", "luma"))
+    assert metrics["test_noise"]["n"] == 1
+    assert metrics["test_noise"]["do_nothing_l1"] == pytest.approx(np.abs(twin - clean).mean(), rel=1e-4)
+
+
+def test_a_filter_is_measured_on_clean_targets_alone(exported: Params, layout: Layout) -> None:
+    everything = eval_model(FILTER, exported, layout)
+    path, rows = layout.frames / "mixed.parquet", split_rows(layout, "val")
+    mixed = pd.read_parquet(path)
+    mixed[mixed["key"] != rows["key"].iloc[0]].to_parquet(path)
+    assert eval_model(FILTER, exported, layout)["val"]["n"] == everything["val"]["n"] - 1

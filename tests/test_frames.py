@@ -92,6 +92,20 @@ def test_arrays_and_tables_say_whose_frame_is_where(made: Layout, params: Params
         assert np.array_equal(degraded[row], twin)
 
 
+def test_a_clip_that_is_no_target_has_frames_and_no_pairs(tmp_path: Path, params: Params) -> None:
+    layout = Layout(tmp_path)
+    for name in ("a", "b", "c"):
+        make_clip(layout.corpus / f"{name}.mp4", *X264, count=4)
+    (layout.corpus / "scores.csv").write_text("key,mos,target\na,4,1\nb,4,0\nc,4,1\n")
+    manifest(params, layout)
+    frames(params, layout)
+    tables = {name: pd.read_parquet(layout.frames / f"{name}.parquet") for name in ("mos", "pairs", "mixed")}
+    assert tables["mos"]["key"].tolist() == ["a", "b", "c"]
+    for name in ("pairs", "mixed"):
+        assert tables[name]["key"].tolist() == ["a", "c"]
+        assert tables[name]["row"].tolist() == [0, 2]
+
+
 def test_fragments_of_each_frame_lie_place_by_place(made: Layout, params: Params) -> None:
     packed, table = np.load(made.frames / "fragments.npy"), pd.read_parquet(made.frames / "fragments.parquet")
     places = params.frames.fragments.places

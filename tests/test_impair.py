@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -117,6 +118,44 @@ def test_a_scene_gets_as_many_different_impairments_as_variants() -> None:
     assert len(set(plans)) == 6
     assert draw_plans(seeded(1, "plans"), 6) == plans
     assert len(draw_plans(seeded(1, "plans"), 1)) == 1
+    assert len(draw_plans(seeded(1, "plans"), 2)) == 2
+
+
+def test_the_last_fifth_of_a_scene_was_encoded_before_and_touched_up() -> None:
+    scenes = [draw_plans(seeded(1, "plans", str(scene)), 10) for scene in range(100)]
+    assert not any(plan.earlier or plan.grain or plan.sharpening for plans in scenes for plan in plans[:8])
+    touched = [plan for plans in scenes for plan in plans[8:]]
+    assert all(plan.earlier and (plan.grain or plan.sharpening) for plan in touched)
+    grained = [plan for plan in touched if plan.grain]
+    # grain comes on good and bad encodes alike
+    finest, coarsest = CODECS["x264"][2:]
+    qualities = [plan.earlier_quality for plan in grained if plan.earlier == "x264"]
+    assert min(qualities) < finest + 8
+    assert max(qualities) > coarsest - 8
+    assert 0.6 < len(grained) / len(touched) < 0.8
+
+
+def test_grain_on_a_bad_encode_does_not_bring_back_what_it_took(pristine: Frames, tmp_path: Path) -> None:
+    plain = Impairment(codec="x264", quality=14)
+    coarse = replace(plain, earlier="x264", earlier_quality=44)
+    grained = replace(coarse, grain=6.0)
+    scores = [score(pristine, one, tmp_path) for one in (plain, coarse, grained)]
+    assert scores[0] > scores[1] + 20
+    assert scores[2] < scores[1] + 3
+    detail = [
+        np.abs(np.diff(damage(pristine, one, seeded(1, "x")).astype(int))).mean() for one in (coarse, grained)
+    ]
+    assert detail[1] > 2 * detail[0]
+
+
+def test_sharpening_comes_after_the_earlier_encode(pristine: Frames) -> None:
+    coarse = Impairment(codec="x264", quality=14, earlier="x264", earlier_quality=36)
+    plain, sharp = (
+        damage(pristine, replace(coarse, sharpening=percent), seeded(1, "x")) for percent in (0, 100)
+    )
+    assert plain.shape == sharp.shape == pristine.shape
+    edges = [np.abs(np.diff(clip.astype(int))).mean() for clip in (plain, sharp)]
+    assert edges[1] > 1.2 * edges[0]
 
 
 def test_a_stronger_impairment_of_the_same_draw_is_worse_in_every_respect() -> None:
@@ -137,3 +176,24 @@ def test_vmaf_maps_linearly_to_mos(value: float, mos: float) -> None:
 
 def test_libvmaf_tells_its_version() -> None:
     assert libvmaf_version()
+
+
+def test_a_smaller_clip_is_measured_as_enlarged_with_bicubic_interpolation(
+    pristine: Frames, tmp_path: Path
+) -> None:
+    stored = [Impairment(codec="x264", quality=1, factor=3.0, enlarged=large) for large in (False, True)]
+    small, large = (score(pristine, impairment, tmp_path) for impairment in stored)
+    assert small == pytest.approx(large, abs=3)
+
+
+def test_strength_is_the_encoders_where_nothing_else_is_done_and_light_goes_both_ways() -> None:
+    plain = Impairment(codec="", quality=0)
+    gains = set()
+    for index in range(200):
+        weak, strong = (draw_impairment(seeded(1, "draw", str(index)), value) for value in (0.1, 0.9))
+        if replace(strong, codec="", quality=0, angle=0.0, enlarged=False) == plain:
+            _, _, best, worst = CODECS[strong.codec]
+            assert weak.quality == round(best + 0.1 * (worst - best))
+            assert strong.quality == round(best + 0.9 * (worst - best))
+        gains.add(np.sign(strong.gain - 1))
+    assert gains == {-1, 0, 1}

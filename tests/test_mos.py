@@ -79,6 +79,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ("key,mos\na,3\nb,4\na,2\n", "line 4: 'a' already has a score in line 2"),
         ("key,mos\n,3\n", "line 2: key is empty"),
         ("key,mos,scene\na,3,\n", "line 2: scene of 'a' is empty"),
+        ("key,mos,target\na,3,no\n", "line 2: target of 'a' is 'no'; expected 0 or 1"),
         ("key,mos\na\n", "line 2: 1 columns where the first line has 2"),
         ("flickr_id,mos\n3.34E+09,3\n", "line 2: flickr_id is '3.34E+09'"),
         ("id,mos\na,3\n", "line 1: no column key or flickr_id or file_name among 'id', 'mos'"),
@@ -190,3 +191,13 @@ def test_hidden_files_and_other_files_are_no_clips(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [str(path) for path in find_clips(tmp_path)] == ["a/1.mkv", "b/2.MP4"]
+
+
+def test_a_clip_is_a_target_of_filters_unless_the_table_says_no(tmp_path: Path) -> None:
+    assert [score.target for score in read_scores(table(tmp_path, "key,mos\na,3\n"))] == [True]
+    scores = read_scores(table(tmp_path, "key,mos,Target\na,3,0\nb,4,1\n"))
+    assert [score.target for score in scores] == [False, True]
+    assert [row.target for row in join([PurePath("a.mp4"), PurePath("b.mp4")], scores).rows] == [False, True]
+    assert read_scores(table(tmp_path, score_table(scores))) == [
+        Score("a", 3.0, "a", target=False), Score("b", 4.0, "b"),
+    ]  # fmt: skip

@@ -16,18 +16,20 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from vmaf_train.camera import published
 from vmaf_train.errors import UserError
 from vmaf_train.files import sha256_file
-from vmaf_train.impair import Impairment, draw_plans
+from vmaf_train.impair import Impairment, damage, draw_plans, encode
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
 from vmaf_train.mos import find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
+from vmaf_train.scenes import render_clip
 from vmaf_train.synthetic import Rendered, render, render_scene, variant_letters
 
 TINY = {
     "corpus__synthetic__scenes": 3,
-    "corpus__synthetic__variants": 3,
+    "corpus__synthetic__variants": 5,
     "corpus__synthetic__width": 192,
     "corpus__synthetic__height": 128,
     "corpus__synthetic__frames": 3,
@@ -51,7 +53,7 @@ def test_a_corpus_has_a_labelled_clip_for_each_variant(tiny: tuple[Layout, list[
     layout, clips = tiny
     table = find_score_table(layout.corpus)
     joined = join(find_clips(layout.corpus), read_scores(table))
-    assert len(joined.rows) == 9
+    assert len(joined.rows) == 15
     assert joined.clips_without_score == joined.scores_without_clip == []
     assert joined.rows[0].key == "synthetic_videos_0000_a"
     assert {row.scene for row in joined.rows} == {"0000", "0001", "0002"}
@@ -60,7 +62,7 @@ def test_a_corpus_has_a_labelled_clip_for_each_variant(tiny: tuple[Layout, list[
 
 def test_clips_of_a_scene_differ_in_score(tiny: tuple[Layout, list[Rendered]]) -> None:
     _, clips = tiny
-    scores = np.array([clip.mos for clip in clips]).reshape(3, 3)
+    scores = np.array([clip.mos for clip in clips]).reshape(3, 5)
     assert (scores.max(axis=1) - scores.min(axis=1) > 0.5).all()
 
 
@@ -68,16 +70,16 @@ def test_the_clip_that_was_damaged_more_has_the_lower_label(
     make_params: Callable[..., Params], tmp_path: Path
 ) -> None:
     def crfs(scene: str) -> list[int]:
-        plans = draw_plans(seeded(1, "plans", scene), 2)
+        plans = draw_plans(seeded(1, "plans", scene), 3)[:2]
         encoded = [Impairment(codec="x264", quality=plan.quality, angle=plan.angle) for plan in plans]
         return [plan.quality for plan in plans if plan in encoded]
 
-    # a scene of two clips that are encoded and nothing else, the first one far worse
+    # a scene whose first two clips are encoded and nothing else, the first one far worse
     scenes = ((scene, crfs(scene)) for scene in (f"{number:04d}" for number in range(2000)))
     name = next(scene for scene, found in scenes if len(found) == 2 and found[0] > found[1] + 15)
-    wanted = make_params(**TINY | {"corpus__synthetic__variants": 2}).corpus.synthetic
+    wanted = make_params(**TINY | {"corpus__synthetic__variants": 3}).corpus.synthetic
     (tmp_path / "synthetic_videos").mkdir()
-    worse, better = render_scene(name, seed=1, wanted=wanted, folder=tmp_path)
+    worse, better, _ = render_scene(name, seed=1, wanted=wanted, folder=tmp_path)
     assert worse.impairment["quality"] > better.impairment["quality"] + 15
     assert (tmp_path / worse.path).stat().st_size < (tmp_path / better.path).stat().st_size
     assert worse.vmaf < better.vmaf - 20
@@ -115,7 +117,7 @@ def test_more_scenes_leave_the_earlier_ones_as_they_were(
 ) -> None:
     render(make_params(**TINY | {"corpus__synthetic__scenes": 1}), layout)
     clips = {name: digest for name, digest in hashes(layout).items() if name.endswith(".mp4")}
-    assert len(clips) == 3
+    assert len(clips) == 5
     assert clips.items() <= hashes(tiny[0]).items()
 
 
@@ -131,7 +133,7 @@ def test_photos_take_the_place_of_the_first_scenes(
     Image.fromarray(grey).resize((400, 300)).save(photos / "mine.png")
     smaller = TINY | {"corpus__synthetic__scenes": 2, "corpus__synthetic__photos": str(photos)}
     clips = render(make_params(**smaller), layout)
-    assert [clip.source for clip in clips] == ["mine.png"] * 3 + [""] * 3
+    assert [clip.source for clip in clips] == ["mine.png"] * 5 + [""] * 5
     mine, first = hashes(layout), hashes(tiny[0])
     assert mine["synthetic_videos/0000_a.mp4"] != first["synthetic_videos/0000_a.mp4"]
     assert mine["synthetic_videos/0001_a.mp4"] == first["synthetic_videos/0001_a.mp4"]
@@ -221,8 +223,11 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(
 def test_the_score_table_has_the_columns_of_every_corpus(tiny: tuple[Layout, list[Rendered]]) -> None:
     with open(tiny[0].corpus / "scores.csv", newline="") as handle:
         rows = list(csv.reader(handle))
-    assert rows[0] == ["key", "mos", "scene"]
-    assert len(rows) == 10
+    assert rows[0] == ["key", "mos", "scene", "target"]
+    assert len(rows) == 16
+    touched_up = {clip.key: bool(clip.impairment["earlier"]) for clip in tiny[1]}
+    assert {row[0]: row[3] == "0" for row in rows[1:]} == touched_up
+    assert sum(touched_up.values()) == 3
 
 
 def test_variant_names_go_on_after_z() -> None:
@@ -230,3 +235,18 @@ def test_variant_names_go_on_after_z() -> None:
     assert names[0] == "a"
     assert names[25:28] == ["z", "aa", "ab"]
     assert len(set(names)) == 64
+
+
+def test_each_clip_is_its_scene_as_published_with_damage_of_its_own(
+    tiny: tuple[Layout, list[Rendered]], make_params: Callable[..., Params], tmp_path: Path
+) -> None:
+    layout, clips = tiny
+    wanted = make_params(**TINY).corpus.synthetic
+    for clip in clips:
+        name, letter = Path(clip.path).stem.split("_")
+        scene = render_clip(name, 1, wanted.width, wanted.height, wanted.frames)
+        pristine = published(scene, seeded(1, "published", name))
+        plan = Impairment(**clip.impairment)
+        damaged = damage(pristine, plan, seeded(1, "damage", name, letter))
+        encode(damaged, plan, wanted.fps, tmp_path / "again.mp4")
+        assert (tmp_path / "again.mp4").read_bytes() == (layout.corpus / clip.path).read_bytes()

@@ -40,7 +40,7 @@ def make_repository(layout: Layout, params: Params) -> None:
             "sources": {},
         },
     )
-    write_table(layout.manifest, pd.DataFrame({"key": keys, "mos": mos, "scene": keys}))
+    write_table(layout.manifest, pd.DataFrame({"key": keys, "mos": mos, "scene": keys, "target": True}))
     still = render_still("test", 1, 2 * size, 2 * size)
     corners = np.random.default_rng(0).integers(0, size, (CLIPS, 2))
     luma = np.stack([still[y : y + size, x : x + size] for y, x in corners])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -145,11 +145,11 @@ def draw_damage(key: str, params: CodedPairs, seed: int) -> Damage:
     return Damage(share, place, (down, across), picture, blurred, noise)
 
 
-def draw_jobs(keys: list[str], params: CodedPairs, seed: int) -> list[Job]:
-    """Group the frames whose damage is an encoder's by encode; the others are in no job."""
+def draw_jobs(keys: Mapping[int, str], params: CodedPairs, seed: int) -> list[Job]:
+    """Group the rows whose damage is an encoder's by encode; the others are in no job."""
     drawn = draw_encodes(params, seed)
     members: dict[tuple[Encode, bool], list[tuple[int, Damage]]] = {}
-    for row, key in enumerate(keys):
+    for row, key in keys.items():
         damage = draw_damage(key, params, seed)
         if damage.share in CODECS:
             encode = drawn[damage.share][int(damage.place * len(drawn[damage.share]))]
@@ -174,13 +174,13 @@ def _generator(key: str, seed: int, purpose: str = "") -> np.random.Generator:
 
 
 def coded_twins(
-    luma: Path, keys: list[str], params: CodedPairs, seed: int, compute: Compute
+    luma: Path, keys: Mapping[int, str], params: CodedPairs, seed: int, compute: Compute
 ) -> Iterator[tuple[Job, NDArray[np.uint8]]]:
     """Yield every job with its twins, uint8 (n, S, S).
 
     Args:
         luma: the packed clean frames, uint8 (N, S, S); workers read their rows of it.
-        keys: the clip of each row.
+        keys: the clip of each row that gets a twin.
         params: how many encodes, of what.
         seed: of the draws.
         compute: how many processes encode; always on this machine, whose file `luma` is.

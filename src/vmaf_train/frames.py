@@ -37,11 +37,12 @@ def frames(params: Params, layout: Layout) -> int:
     """Write `data/frames`; return the number of frames N.
 
     `luma.npy` and `degraded.npy` are uint8 (N, S, S) with S = `frames.size`, rows in manifest order;
-    `mos.parquet` (key, frame_path, row, mos) and `pairs.parquet` (key, deg_path, clean_path, row) say
-    whose they are. `mixed.npy` holds a second twin of each frame, from a real encoder for the shares of
-    `frames.coded`, and `mixed.parquet` (as pairs.parquet, with damage and crf) what each went through.
-    `fragments.npy` (N * P, S, S) and `fragments.parquet` (as mos.parquet, with place) are the fragments
-    of each frame at P = `frames.fragments.places` places; place 0 is the one that a metric looks at.
+    `mos.parquet` (key, frame_path, row, mos) and `pairs.parquet` (key, deg_path, clean_path, row; clips
+    that are a `target` alone) say whose they are. `mixed.npy` holds a second twin of each frame, from a
+    real encoder for the shares of `frames.coded`, and `mixed.parquet` (as pairs.parquet, with damage and
+    crf) what each went through. `fragments.npy` (N * P, S, S) and `fragments.parquet` (as mos.parquet, with
+    place) are the fragments of each frame at P = `frames.fragments.places` places; place 0 is the one that
+    a metric looks at.
     The frames go to disk one by one: memory does not grow with N.
 
     Raises:
@@ -61,6 +62,7 @@ def frames(params: Params, layout: Layout) -> int:
     extract = partial(extract_frame, str(layout.corpus.resolve()), params.frames)
     keys: list[str] = []
     scores: list[float] = []
+    targets: list[bool] = []
     dropped: list[str] = []
     with replacing_folder(layout.frames) as folder:
         with (
@@ -69,7 +71,8 @@ def frames(params: Params, layout: Layout) -> int:
             packed(folder / FRAGMENTS, size) as pieces,
         ):
             pairs = map_ordered(extract, table["path"].tolist(), params.compute, "frames")
-            for key, mos, pair in zip(table["key"], table["mos"], pairs, strict=True):
+            columns = (table[name] for name in ("key", "mos", "target"))
+            for key, mos, target, pair in zip(*columns, pairs, strict=True):
                 if isinstance(pair, UserError):
                     dropped.append(str(pair))
                 else:
@@ -79,6 +82,7 @@ def frames(params: Params, layout: Layout) -> int:
                         pieces.add(piece)
                     keys.append(key)
                     scores.append(mos)
+                    targets.append(target)
             check_dropped(dropped, params.corpus.max_dropped, "frames")
             if not keys:
                 raise UserError(f"no usable clip in {layout.manifest}: every clip was left out")
@@ -86,6 +90,7 @@ def frames(params: Params, layout: Layout) -> int:
         mos_table = pd.DataFrame({"key": keys, "frame_path": LUMA, "row": rows, "mos": scores})
         write_table(folder / "mos.parquet", mos_table)
         pair_table = pd.DataFrame({"key": keys, "deg_path": DEGRADED, "clean_path": LUMA, "row": rows})
+        pair_table = pair_table[targets]
         write_table(folder / "pairs.parquet", pair_table)
         write_table(folder / "fragments.parquet", _fragment_table(mos_table, places))
         write_mixed(folder, pair_table, params)
@@ -100,7 +105,7 @@ def _fragment_table(mos_table: pd.DataFrame, places: int) -> pd.DataFrame:
 
 
 def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
-    """Write `mixed.npy` and `mixed.parquet` beside the arrays in `folder`.
+    """Write `mixed.npy` and `mixed.parquet`, of the clips in `pairs`, beside the arrays in `folder`.
 
     Raises:
         UserError: an encoder fails.
@@ -109,20 +114,20 @@ def write_mixed(folder: Path, pairs: pd.DataFrame, params: Params) -> None:
 
     shutil.copyfile(folder / DEGRADED, folder / MIXED)
     mixed = np.load(folder / MIXED, mmap_mode="r+")
-    keys, coded = pairs["key"].tolist(), params.frames.coded
-    damages = [draw_damage(key, coded, params.seed) for key in keys]
-    shares = [damage.share for damage in damages]
-    table = pairs.assign(damage=shares, crf=0, deg_path=MIXED)
+    keys, coded = dict(zip(pairs["row"], pairs["key"], strict=True)), params.frames.coded
+    damages = {row: draw_damage(key, coded, params.seed) for row, key in keys.items()}
+    shares = [damage.share for damage in damages.values()]
+    table = pairs.set_index("row", drop=False).assign(damage=shares, crf=0, deg_path=MIXED)
     clean = np.load(folder / LUMA, mmap_mode="r")
-    for row, (key, damage) in enumerate(zip(keys, damages, strict=True)):
+    for row, damage in damages.items():
         if damage.share in (NOISE, CLEAN):
-            mixed[row] = uncoded_twin(clean[row], key, damage, params.seed)
+            mixed[row] = uncoded_twin(clean[row], keys[row], damage, params.seed)
     for job, twins in coded_twins(folder / LUMA, keys, coded, params.seed, params.compute):
         rows = list(job.rows)
         mixed[rows] = twins
         table.loc[rows, "crf"] = job.encode.crf
     mixed.flush()
-    write_table(folder / "mixed.parquet", table)
+    write_table(folder / "mixed.parquet", table.reset_index(drop=True))
 
 
 class Extracted(NamedTuple):

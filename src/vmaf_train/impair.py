@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 from vmaf_train.camera import Frames, add_grain
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import BITEXACT, grey_video, run_ffmpeg
+from vmaf_train.video import iterate_luma
 
 # codec -> encoder settings (one thread, nothing of the machine in the file), then the name of the
 # quality setting and its values from the best to the worst rung of the ladder
@@ -39,6 +40,7 @@ CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
 # VMAF of LOW_VMAF and below is MOS 1, of 100 is MOS 5
 LOW_VMAF = 20.0
 VMAF_MODEL = "vmaf_v0.6.1"
+FPS = 24  # of the earlier encode, whose frames alone count
 CODEC_ODDS = {"x264": 0.55, "x265": 0.18, "mpeg4": 0.14, "vp9": 0.07, "av1": 0.06}
 # what is done to a clip; `codec`: nothing but the encoding
 DAMAGE_ODDS = {
@@ -46,6 +48,8 @@ DAMAGE_ODDS = {
     "exposure": 0.03,
 }  # fmt: skip
 MIXED = ("resize", "defocus", "noise", "motion")
+# of the copies that were touched up: grain alone, grain at all; the others were sharpened
+GRAIN_ALONE, GRAIN = 0.6, 0.7
 FACTORS = (1.5, 2.0, 2.0, 2.5, 3.0, 3.0)
 
 
@@ -56,6 +60,8 @@ class Impairment:
     `defocus`: sigma, pixels. `motion`: length of the smear, pixels, along `angle`, radians. `gain`:
     factor on luma above black. `noise`: standard deviation, code values. `factor`: both sides are
     divided by it; the file keeps the reduced size unless `enlarged`. `quality`: crf or q of `codec`.
+    `earlier`: the codec of an encode before, at `earlier_quality`, after which came `sharpening` (percent of
+    an unsharp mask) and `grain` (standard deviation, code values).
     """
 
     codec: str
@@ -67,12 +73,26 @@ class Impairment:
     noise: float = 0.0
     factor: float = 1.0
     enlarged: bool = False
+    earlier: str = ""
+    earlier_quality: int = 0
+    sharpening: int = 0
+    grain: float = 0.0
 
 
 def draw_plans(rng: np.random.Generator, variants: int) -> list[Impairment]:
-    """Draw what is done to one scene: each impairment has a rung of its own on the ladder of strengths."""
-    rungs = (rng.permutation(variants) + rng.random(variants)) / variants
-    return [draw_impairment(rng, float(rung)) for rung in rungs]
+    """Draw what is done to one scene: each impairment has a rung of its own on the ladder of strengths.
+
+    The last fifth are copies that were encoded before and then touched up: grain and sharpening hide what
+    an encoder took, and do not bring it back.
+    """
+    touched_up = variants // 5
+    plans = [draw_impairment(rng, rung) for rung in _rungs(rng, variants - touched_up)]
+    return plans + [draw_touched_up(rng, rung) for rung in _rungs(rng, touched_up)]
+
+
+def _rungs(rng: np.random.Generator, count: int) -> list[float]:
+    """Strengths in 0..1, one of each `count`th part, in any order."""
+    return [float(rung) for rung in (rng.permutation(count) + rng.random(count)) / max(1, count)]
 
 
 def draw_impairment(rng: np.random.Generator, strength: float) -> Impairment:
@@ -81,7 +101,7 @@ def draw_impairment(rng: np.random.Generator, strength: float) -> Impairment:
     damage = _pick(rng, DAMAGE_ODDS)
     codec = _pick(rng, CODEC_ODDS)
     _, _, best, worst = CODECS[codec]
-    light = float(rng.uniform(0, 0.25 if rng.random() < 0.6 else 0.7))
+    light = _light(rng)
     coding = {"codec": strength, "resize": 0.75 * strength, "mixed": 0.6 * strength}.get(damage, light)
     damages = {damage} if damage != "mixed" else {str(one) for one in rng.choice(MIXED, 2, replace=False)}
     exposure = (0.05 + 0.5 * strength) * (1 if rng.random() < 0.4 else -1)
@@ -98,6 +118,27 @@ def draw_impairment(rng: np.random.Generator, strength: float) -> Impairment:
         factor=factor if "resize" in damages else 1.0,
         enlarged=bool(rng.random() < 0.25),
     )
+
+
+def draw_touched_up(rng: np.random.Generator, strength: float) -> Impairment:
+    """An encode of one strength, then grain, sharpening or both, then an encode that is mostly light."""
+    codec, earlier = _pick(rng, CODEC_ODDS), _pick(rng, CODEC_ODDS)
+    _, _, best, worst = CODECS[codec]
+    _, _, finest, coarsest = CODECS[earlier]
+    kind = rng.random()
+    return Impairment(
+        codec=codec,
+        quality=round(best + (worst - best) * _light(rng)),
+        earlier=earlier,
+        earlier_quality=round(finest + (coarsest - finest) * strength),
+        sharpening=round(rng.uniform(20, 150)) if kind > GRAIN_ALONE else 0,
+        grain=round(float(rng.uniform(1, 10)), 3) if kind < GRAIN else 0.0,
+    )
+
+
+def _light(rng: np.random.Generator) -> float:
+    """Strength of an encode that is not the damage itself: mostly hardly visible."""
+    return float(rng.uniform(0, 0.25 if rng.random() < 0.6 else 0.7))
 
 
 def _pick(rng: np.random.Generator, odds: dict[str, float]) -> str:
@@ -121,7 +162,20 @@ def damage(clip: Frames, impairment: Impairment, rng: np.random.Generator) -> Fr
         clip = _resized(clip, small)
         if impairment.enlarged:
             clip = _resized(clip, (width, height))
-    return clip
+    return _touched_up(clip, impairment, rng) if impairment.earlier else clip
+
+
+def _touched_up(clip: Frames, impairment: Impairment, rng: np.random.Generator) -> Frames:
+    """A clip after an earlier encode, sharpened and with grain."""
+    first = Impairment(codec=impairment.earlier, quality=impairment.earlier_quality)
+    with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
+        path = Path(folder) / "earlier.mp4"
+        encode(clip, first, FPS, path)
+        clip = np.stack([luma for _, luma in iterate_luma(path, threads=1)])
+    if impairment.sharpening:
+        mask = ImageFilter.UnsharpMask(2, impairment.sharpening, 0)
+        clip = np.stack([np.asarray(Image.fromarray(frame).filter(mask)) for frame in clip])
+    return add_grain(clip, impairment.grain, rng)
 
 
 def _smear(clip: Frames, length: int, angle: float) -> Frames:

@@ -19,7 +19,7 @@ from vmaf_train.video import probe
 
 COLUMNS = (
     *("key", "path", "sha256", "width", "height", "fps", "frames", "duration", "codec", "pix_fmt"),
-    *("mos", "scene"),
+    *("mos", "scene", "target"),
 )
 NAMED = 10  # names shown in the error's one line; all of them go to stderr
 
@@ -52,7 +52,8 @@ def manifest(params: Params, layout: Layout) -> int:
         if isinstance(facts, UserError):
             dropped.append(str(facts))
         else:
-            rows.append({"key": row.key, **facts, "mos": row.mos, "scene": row.scene})
+            judged = {"mos": row.mos, "scene": row.scene, "target": row.target}
+            rows.append({"key": row.key, **facts, **judged})
     check_dropped(dropped, params.corpus.max_dropped, "manifest")
     if not rows:
         raise UserError(f"no usable clip in {layout.corpus}: every clip was left out, see the lines above")

@@ -1,7 +1,7 @@
 """Score tables: find the CSV of a corpus, read it strictly, join its scores with the clips.
 
-Every released shape of KoNViD-1k's tables is understood, and the table `key,mos[,scene]` that a corpus and
-a user's own folder hold.
+Every released shape of KoNViD-1k's tables is understood, and the table `key,mos[,scene][,target]` that a
+corpus and a user's own folder hold.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CLIP_SUFFIXES = (
 NAME_COLUMNS = ("key", "flickr_id", "file_name", "filename", "video_name")
 TABLE_NAMES = ("scores.csv", "KoNViD_1k_mos.csv", "KoNViD_1k_attributes.csv")
 # tables that went through a spreadsheet or pandas hold ids as `3339962845.0`
+OPTIONAL = ("scene", "target")
 WHOLE_NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -34,12 +35,14 @@ class Score:
     """One row of a score table.
 
     `key` names a clip by its key, path, file name or flickr id, as the table does; `mos` lies in 1..5;
-    `scene` is empty where the table has no such column.
+    `scene` is empty where the table has no such column. `target`: filters may take the clip for clean; with
+    grain or sharpening that was added it is a clip for metrics alone.
     """
 
     key: str
     mos: float
     scene: str = ""
+    target: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Row:
     key: str
     mos: float
     scene: str
+    target: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,9 @@ def find_known_table(folder: Path) -> Path | None:
 def read_scores(path: Path) -> list[Score]:
     """Read a CSV of scores, with `,`, `;` or tab between the columns and with or without a BOM.
 
-    The columns are a name (`key`, `flickr_id` or `file_name`), `mos` (1..5) and perhaps `scene`, in any
-    order and case; others are ignored. In a table with `;` a decimal comma is understood.
+    The columns are a name (`key`, `flickr_id` or `file_name`), `mos` (1..5), perhaps `scene` and perhaps
+    `target` (0 or 1), in any order and case; others are ignored. In a table with `;` a decimal comma is
+    understood.
 
     Raises:
         UserError: the file cannot be read, a column is missing, or a row has no name, a MOS that is not
@@ -146,7 +151,10 @@ def read_scores(path: Path) -> list[Score]:
                 f"{where}: {key!r} already has a score in line {first_line[key]}; remove one of them"
             )
         first_line[key] = line
-        scores.append(Score(key, mos, scene))
+        target = values[columns["target"]].strip() if "target" in columns else "1"
+        if target not in ("0", "1"):
+            raise UserError(f"{where}: target of {key!r} is {target!r}; expected 0 or 1, correct it there")
+        scores.append(Score(key, mos, scene, target == "1"))
     if not scores:
         raise UserError(f"{path} holds no scores below its first line; add rows or give another file")
     return scores
@@ -192,7 +200,7 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
         else:
             taken[matches[0]] = score
     rows = [
-        Row(path, key, taken[path].mos, taken[path].scene or key)
+        Row(path, key, taken[path].mos, taken[path].scene or key, taken[path].target)
         for key, path in sorted(by_key.items())
         if path in taken
     ]
@@ -200,11 +208,12 @@ def join(clips: Iterable[PurePath], scores: Iterable[Score]) -> Joined:
 
 
 def score_table(scores: Iterable[Score]) -> str:
-    """The text of a table `key,mos,scene` that `read_scores` reads back; a key stands in for no scene."""
+    """The text of a table that `read_scores` reads back; a key stands in for no scene."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["key", "mos", "scene"])
-    writer.writerows([score.key, repr(score.mos), score.scene or score.key] for score in scores)
+    writer.writerow(["key", "mos", "scene", "target"])
+    for score in scores:
+        writer.writerow([score.key, repr(score.mos), score.scene or score.key, int(score.target)])
     return table.getvalue()
 
 
@@ -246,13 +255,13 @@ def _rows(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str
 def _columns(header: list[str], path: Path) -> dict[str, int]:
     plain = [name.strip().lower() for name in header]
     found: dict[str, int] = {}
-    for role, choices in (("name", NAME_COLUMNS), ("mos", ("mos",)), ("scene", ("scene",))):
+    for role, choices in (("name", NAME_COLUMNS), ("mos", ("mos",)), *((name, (name,)) for name in OPTIONAL)):
         name = next((choice for choice in choices if choice in plain), None)
         if name is not None:
             if plain.count(name) > 1:
                 raise UserError(f"{path}, line 1: column {name!r} is there twice; remove one of them")
             found[role] = plain.index(name)
-        elif role != "scene":
+        elif role not in OPTIONAL:
             raise UserError(
                 f"{path}, line 1: no column {' or '.join(choices[:3])} among {', '.join(map(repr, header))}; "
                 "the first line must name the columns, such as key,mos"

@@ -86,7 +86,9 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
         where = folder.resolve()  # workers may have another current folder
         job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=where, photos=photos)
         clips = _render_all(job, names, params)
-        scores = [Score(clip.key, round(clip.mos, 4), clip.scene) for clip in clips]
+        scores = [
+            Score(clip.key, round(clip.mos, 4), clip.scene, not clip.impairment["earlier"]) for clip in clips
+        ]
         write_text(folder / SCORES, score_table(scores))
         write_json(folder / "clips.json", [dataclasses.asdict(clip) for clip in clips])
         write_json(folder / "provenance.json", provenance(params, min(len(photos), len(names))))
