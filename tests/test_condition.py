@@ -12,9 +12,9 @@ from vmaf_train.condition import Condition, is_flat
 from vmaf_train.video import iterate_frames
 
 
-def condition_of(path: Path) -> Condition:
+def condition_of(path: Path, threads: int = 0) -> Condition:
     condition = Condition()
-    for _ in iterate_frames(path, every=7, condition=condition):
+    for _ in iterate_frames(path, every=7, threads=threads, condition=condition):
         pass
     return condition
 
@@ -40,6 +40,22 @@ def test_a_clip_that_ends_early_and_damaged_frames_are_told(tmp_path: Path) -> N
     hurt = condition_of(tmp_path / "hurt.mkv")
     assert hurt.damaged > 0
     assert any(f"damaged frames: {hurt.damaged}" in note for note in hurt.notes(3))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi"])
+def test_as_many_frames_are_damaged_with_any_number_of_threads(
+    name: str, threads: int, tmp_path: Path
+) -> None:
+    options = X264 if name == "a.mkv" else ["-c:v", "mpeg4", "-bf", "2", "-q:v", "4"]
+    data = make_clip(tmp_path / name, *options).read_bytes()
+    middle = len(data) // 2
+    (tmp_path / name).write_bytes(data[:middle] + bytes(1500) + data[middle + 1500 :])
+    alone = condition_of(tmp_path / name, threads=1)
+    assert alone.damaged > 0
+    # a decoder whose threads race tells another number now and then
+    for _ in range(40):
+        assert condition_of(tmp_path / name, threads=threads) == alone
 
 
 def test_joined_and_piped_clips_end_where_they_should(tmp_path: Path) -> None:

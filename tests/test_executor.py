@@ -13,8 +13,9 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
+from vmaf_train.cores import worker_count
 from vmaf_train.errors import UserError
-from vmaf_train.executor import map_ordered, worker_count
+from vmaf_train.executor import map_ordered
 from vmaf_train.params import Compute
 
 LOCAL = Compute(engine="local", workers=2, dask_address="")
@@ -126,19 +127,3 @@ def test_a_missing_scheduler_is_one_line_that_names_the_address() -> None:
     compute = Compute(engine="dask", workers=0, dask_address="tcp://127.0.0.1:9")
     with pytest.raises(UserError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"):
         list(map_ordered(worker_count, [1], compute, "test"))
-
-
-def test_workers_are_counted_from_the_cores_by_default() -> None:
-    assert worker_count(3) == 3
-    assert 1 <= worker_count(0) <= (os.cpu_count() or 1)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
-def test_a_process_that_may_use_one_core_has_one_worker() -> None:
-    code = (
-        "import os; from vmaf_train.executor import worker_count\n"
-        "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "print(worker_count(0))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"

@@ -15,6 +15,7 @@ import av.logging
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from vmaf_train.cores import worker_count
 from vmaf_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ FORMATS = (
 )
 # of a decoder: a shift of its messages' levels beyond every level that `messages` listens to
 QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
+# H.264's decoder tells of damage in the thread that shows a picture, maybe before the one that decodes it
+# has found any: not where more pictures wait than are decoded at once. At most DELAY wait, REORDER for order.
+DELAY, REORDER = 16, 4
+# these do so as well, and cannot be made to wait
+ONE_AT_A_TIME = ("mpeg4", "rv30", "rv40")
 CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -114,13 +120,20 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
             raise UserError(f"{path} has no video stream; replace the clip or remove it")
         if not isinstance(stream.codec_context, VideoCodecContext):
             raise UserError(f"{path}: no decoder for its video; convert the clip or remove it")
-        stream.codec_context.thread_count = threads
-        stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
-        stream.codec_context.options = dict(QUIET)
+        _set_threads(stream.codec_context, min(worker_count(threads), DELAY - REORDER))
     except BaseException:
         container.close()
         raise
     return container, stream
+
+
+def _set_threads(decoder: VideoCodecContext, threads: int) -> None:
+    """Decode with up to `threads` threads; which of them is faster must not change what is told of damage."""
+    several = threads > 1 and decoder.codec.name not in ONE_AT_A_TIME
+    decoder.thread_count = threads if several else 1
+    decoder.thread_type = "AUTO" if several else "NONE"
+    late = several and decoder.codec.name == "h264"
+    decoder.options = QUIET | ({"has_b_frames": str(threads + REORDER)} if late else {})
 
 
 def decode_packet(packet: Packet[Any]) -> tuple[list[Any], bool]:

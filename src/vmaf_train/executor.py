@@ -19,6 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vmaf_train.cores import worker_count
 from vmaf_train.errors import UserError
 from vmaf_train.params import Compute
 
@@ -54,15 +55,6 @@ def map_ordered(
         for result in run(function, items, compute):
             yield result
             advance()
-
-
-def worker_count(workers: int) -> int:
-    """`workers`, or the number of cores this process may use when it is 0."""
-    if workers:
-        return workers
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def attempt(function: Callable[[Item], Result], item: Item) -> Result | UserError:

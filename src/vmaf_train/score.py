@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from vmaf_train.condition import Condition, is_flat
 from vmaf_train.container import likely_frames, opened
+from vmaf_train.cores import worker_count
 from vmaf_train.errors import UserError
-from vmaf_train.executor import worker_count
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
 from vmaf_train.luma import Plane, luma_view, to_unit
