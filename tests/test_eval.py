@@ -121,7 +121,7 @@ def test_the_figures_of_noise_are_of_noisy_test_clips_alone(exported: Params, la
 
 def test_a_filter_is_measured_on_clean_targets_alone(exported: Params, layout: Layout) -> None:
     everything = eval_model(FILTER, exported, layout)
-    path, rows = layout.frames / "mixed.parquet", split_rows(layout, "val")
-    mixed = pd.read_parquet(path)
-    mixed[mixed["key"] != rows["key"].iloc[0]].to_parquet(path)
+    path, rows = layout.frames / "pairs.parquet", split_rows(layout, "val")
+    pairs = pd.read_parquet(path)
+    pairs[pairs["key"] != rows["key"].iloc[0]].to_parquet(path)
     assert eval_model(FILTER, exported, layout)["val"]["n"] == everything["val"]["n"] - 1

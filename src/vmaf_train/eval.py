@@ -47,11 +47,10 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
         with replacing(folder / "predicted_mos.png") as picture:
             plots.predicted_against_true(picture, predictions, f"{model_id}, {_corpus_line(provenance)}")
     else:
-        mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
         for name in ("val", "test"):
-            rows = split_rows(layout, name)
-            rows = rows[rows["key"].isin(mixed["key"])]  # clips that are no clean target are not there
+            rows = split_rows(layout, name, "degraded")
             metrics[name] = _beside_nothing(run, layout, "degraded", rows)
+        mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
         for name, damages in (("test_coded", list(CODECS)), ("test_noise", [NOISE])):
             damaged = rows[rows["key"].isin(mixed.loc[mixed["damage"].isin(damages), "key"])]
             if len(damaged):

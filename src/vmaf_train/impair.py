@@ -92,7 +92,7 @@ def draw_plans(rng: np.random.Generator, variants: int) -> list[Impairment]:
 
 def _rungs(rng: np.random.Generator, count: int) -> list[float]:
     """Strengths in 0..1, one of each `count`th part, in any order."""
-    return [float(rung) for rung in (rng.permutation(count) + rng.random(count)) / max(1, count)]
+    return [float(rung) for rung in (rng.permutation(count) + rng.random(count)) / count]
 
 
 def draw_impairment(rng: np.random.Generator, strength: float) -> Impairment:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmaf_train.batches import PairBatch, ScoredBatch
 from vmaf_train.errors import UserError
@@ -85,7 +86,7 @@ class Training(LightningModule, ABC):
         if self.weights is None:
             self.weights = _weights(self.averaged), _weights(self.net)
         # one call for all of them: on a GPU each call takes about as long
-        torch._foreach_lerp_(*self.weights, 1 - decay)
+        cast(Any, get_ema_multi_avg_fn)(decay)(*self.weights, self.averages)
 
     def validation_step(self, batch: Any, _index: int) -> None:
         """Log the mean of `figure` over the whole validation split."""

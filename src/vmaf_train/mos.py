@@ -24,8 +24,8 @@ CLIP_SUFFIXES = (
 # a table's columns, without regard to case; the first that a table has names its clips
 NAME_COLUMNS = ("key", "flickr_id", "file_name", "filename", "video_name")
 TABLE_NAMES = ("scores.csv", "KoNViD_1k_mos.csv", "KoNViD_1k_attributes.csv")
-# tables that went through a spreadsheet or pandas hold ids as `3339962845.0`
 OPTIONAL = ("scene", "target")
+# tables that went through a spreadsheet or pandas hold ids as `3339962845.0`
 WHOLE_NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -146,15 +146,15 @@ def read_scores(path: Path) -> list[Score]:
         scene = values[columns["scene"]].strip() if "scene" in columns else ""
         if "scene" in columns and not scene:
             raise UserError(f"{where}: scene of {key!r} is empty; fill it in or remove the column")
+        target = values[columns["target"]].strip() if "target" in columns else "1"
+        if target not in ("0", "1"):
+            raise UserError(f"{where}: target of {key!r} is {target!r}; expected 0 or 1, correct it there")
         if key in first_line:
             raise UserError(
                 f"{where}: {key!r} already has a score in line {first_line[key]}; remove one of them"
             )
         first_line[key] = line
-        target = values[columns["target"]].strip() if "target" in columns else "1"
-        if target not in ("0", "1"):
-            raise UserError(f"{where}: target of {key!r} is {target!r}; expected 0 or 1, correct it there")
-        scores.append(Score(key, mos, scene, target == "1"))
+        scores.append(Score(key, mos, scene, target=target == "1"))
     if not scores:
         raise UserError(f"{path} holds no scores below its first line; add rows or give another file")
     return scores

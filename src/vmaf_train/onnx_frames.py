@@ -35,6 +35,8 @@ def frames_of(section: Model) -> str:
 def split_rows(layout: Layout, split: str, array: str = "luma") -> pd.DataFrame:
     """Rows (key, frame_path, row, mos) of one split, a clip each, in key order; `row` is that in `array`.
 
+    Of `degraded` frames those of clean targets alone.
+
     Raises:
         UserError: the frames or the split have not been made.
     """
@@ -42,6 +44,8 @@ def split_rows(layout: Layout, split: str, array: str = "luma") -> pd.DataFrame:
     rows = read_table(layout.frames / f"{table}.parquet", stage="frames")
     if "place" in rows:
         rows = rows[rows["place"] == 0]
+    if array == "degraded":
+        rows = rows[rows["key"].isin(read_table(layout.frames / "pairs.parquet", stage="frames")["key"])]
     splits = read_table(layout.split, stage="split")
     return rows[rows["key"].isin(splits.loc[splits["split"] == split, "key"])]
 

@@ -87,7 +87,8 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
         job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=where, photos=photos)
         clips = _render_all(job, names, params)
         scores = [
-            Score(clip.key, round(clip.mos, 4), clip.scene, not clip.impairment["earlier"]) for clip in clips
+            Score(clip.key, round(clip.mos, 4), clip.scene, target=not clip.impairment["earlier"])
+            for clip in clips
         ]
         write_text(folder / SCORES, score_table(scores))
         write_json(folder / "clips.json", [dataclasses.asdict(clip) for clip in clips])

@@ -29,8 +29,7 @@ DAMAGED = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,  # a compression, a version or an encryption that zipfile does not know
-    RuntimeError,
+    RuntimeError,  # encrypted; as NotImplementedError, a compression or a version that zipfile does not know
     ValueError,
     OverflowError,
     IndexError,
