@@ -480,6 +480,38 @@ def test_subtitles_and_chapters_are_kept_and_what_a_container_cannot_hold_is_nam
     assert "attachment" in mp4.dropped[1]
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_streams_that_no_decoder_knows_are_dropped_and_told(
+    noop: LoadedModel, tmp_path: Path, suffix: str
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    plain = write_clip(tmp_path / "plain.mkv", encoder="libx264", audio=True)
+    streams = (
+        "-map",
+        "0:v",
+        "-map",
+        "0:v",
+        "-map",
+        "0:a",
+        "-c:v:0",
+        "copy",
+        "-c:v:1",
+        "mpeg4",
+        "-c:a",
+        "flac",
+    )
+    ffmpeg("-i", plain, *streams, source)
+    data = source.read_bytes()
+    source.write_bytes(data.replace(b"V_MPEG4/ISO/ASP", b"V_MPEG4/ISO/ODD").replace(b"A_FLAC", b"A_ODD1"))
+    muxer = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}[suffix]
+    done = filter_video(source, target, noop)
+    assert done.dropped == (
+        f"stream 1 (video): not possible in {muxer}",
+        f"stream 2 (audio): not possible in {muxer}",
+    )
+    assert len(read(target)) == 12
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
 @pytest.mark.parametrize("encoder", ["libsvtav1", "libvpx-vp9", "ffv1", "mjpeg"])
 def test_a_codec_that_mpeg_ts_cannot_name_is_refused_before_a_frame_is_written(

@@ -194,7 +194,9 @@ class Output:
         return stream
 
     def _copy(self, stream: Stream) -> None:
-        label = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
+        # of pictures without a decoder, PyAV knows no name
+        named = f", {name}" if (name := getattr(stream, "name", None)) else ""
+        label = f"stream {stream.index} ({stream.type}{named})"
         matroska = self.container.format.name == "matroska"
         if stream.type in ("data", "unknown") or (stream.type == "attachment" and not matroska):
             self.dropped.append(label)
