@@ -75,9 +75,11 @@ def test_luma_becomes_video_with_flat_chroma_and_comes_back_as_it_was(tmp_path: 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone tells children")
-def test_ffmpeg_ends_with_a_parent_that_is_killed() -> None:
+@pytest.mark.parametrize("early", [False, True], ids=["later", "before the kernel is asked"])
+def test_ffmpeg_ends_with_a_parent_that_is_killed(early: bool) -> None:
+    wait = "vmaf_train.ffmpeg._prctl = lambda: lambda *_: time.sleep(1)\n" if early else ""
     code = (
-        "import ffmpeg; from vmaf_train.ffmpeg import run_ffmpeg\n"
+        f"import ffmpeg, time; import vmaf_train.ffmpeg; from vmaf_train.ffmpeg import run_ffmpeg\n{wait}"
         "slow = ffmpeg.input('testsrc=s=64x64:d=60', format='lavfi', re=None)\n"
         "run_ffmpeg(slow.output('pipe:', format='null'), what='waiting')\n"
     )

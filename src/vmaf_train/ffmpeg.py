@@ -112,14 +112,21 @@ def grey_video(luma: NDArray[np.uint8], fps: float) -> tuple[Any, bytes]:
     return stream, b"".join(frame.tobytes() + chroma for frame in luma)
 
 
-@functools.cache
 def _die_with_parent() -> Callable[[], None] | None:
     """On Linux, what a child runs so that the kernel kills it when we die, even by SIGKILL."""
     if not sys.platform.startswith("linux"):
         return None
-    prctl = ctypes.CDLL(None).prctl
+    prctl, parent = _prctl(), os.getpid()
 
     def ask_kernel() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # of a death before it was asked the kernel tells nothing
+        if os.getppid() != parent:
+            os._exit(1)
 
     return ask_kernel
+
+
+@functools.cache
+def _prctl() -> Any:
+    return ctypes.CDLL(None).prctl
