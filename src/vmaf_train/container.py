@@ -33,8 +33,8 @@ FORMATS = (
 # of a decoder: a shift of its messages' levels beyond every level that `messages` listens to
 QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 # H.264's decoder tells of damage in the thread that shows a picture, maybe before the one that decodes it
-# has found any: not where more pictures wait than are decoded at once. At most DELAY wait, REORDER for order.
-DELAY, REORDER = 16, 4
+# has found any. Not so where more pictures wait than the THREADS decode, and the REORDER that come too early.
+THREADS, REORDER = 8, 4
 # these do so as well, and cannot be made to wait
 ONE_AT_A_TIME = ("mpeg4", "rv30", "rv40")
 CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
@@ -120,7 +120,7 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
             raise UserError(f"{path} has no video stream; replace the clip or remove it")
         if not isinstance(stream.codec_context, VideoCodecContext):
             raise UserError(f"{path}: no decoder for its video; convert the clip or remove it")
-        _set_threads(stream.codec_context, min(worker_count(threads), DELAY - REORDER))
+        _set_threads(stream.codec_context, worker_count(threads))
     except BaseException:
         container.close()
         raise
@@ -128,12 +128,19 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
 
 
 def _set_threads(decoder: VideoCodecContext, threads: int) -> None:
-    """Decode with up to `threads` threads; which of them is faster must not change what is told of damage."""
-    several = threads > 1 and decoder.codec.name not in ONE_AT_A_TIME
-    decoder.thread_count = threads if several else 1
-    decoder.thread_type = "AUTO" if several else "NONE"
-    late = several and decoder.codec.name == "h264"
-    decoder.options = QUIET | ({"has_b_frames": str(threads + REORDER)} if late else {})
+    """Decode with up to `threads` threads; which of them is faster must not change what is told of damage.
+
+    It still may, of the last few pictures of an H.264 clip, which are all shown as soon as no more come.
+    """
+    name, options = decoder.codec.name, dict(QUIET)
+    if name in ONE_AT_A_TIME:
+        threads = 1
+    elif name == "h264" and threads > 1:
+        threads = min(threads, THREADS)
+        options["has_b_frames"] = str(threads + REORDER)
+    decoder.thread_count = threads
+    decoder.thread_type = "AUTO" if threads > 1 else "NONE"
+    decoder.options = options
 
 
 def decode_packet(packet: Packet[Any]) -> tuple[list[Any], bool]:
