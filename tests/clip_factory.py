@@ -62,6 +62,24 @@ def make_clip(
     return path
 
 
+LATE = 300  # frames before sound begins: more seconds than are read when a clip is opened
+
+
+def late_sound(path: Path) -> Path:
+    """An FLV clip of LATE frames whose sound begins after all of them."""
+    pictures = make_clip(path.with_name("pictures.flv"), *X264, count=LATE, width=64, height=48)
+    sound = path.with_name("sound.flv")
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", "-c:a", "aac", sound)
+    data, at, tags = sound.read_bytes(), 13, b""
+    while at < len(data):
+        # a tag: its type (8: sound), the data's size in 24 bits, 7 bytes more, the data, the tag's size in 32
+        size = 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+        tags += data[at : at + size] if data[at] == 8 else b""
+        at += size
+    path.write_bytes(pictures.read_bytes() + tags)
+    return path
+
+
 OPEN_GOP = "open-gop=1:bframes=3:b-pyramid=normal:keyint=12:min-keyint=12:scenecut=0"
 X265 = ["-c:v", "libx265", "-x265-params", "log-level=none:keyint=12:min-keyint=12:open-gop=1"]
 INTERLACED = ["-flags", "+ilme+ildct"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_factory import COUNT, FPS, X264, ffmpeg, known_clip, make_clip
+from clip_factory import COUNT, FPS, LATE, X264, ffmpeg, known_clip, late_sound, make_clip
 
 from vmaf_train.container import declared_span, opened, read_packets
 from vmaf_train.errors import UserError
@@ -113,3 +113,11 @@ def test_a_header_that_rounds_up_by_less_than_a_tenth_of_a_second_is_believed(fo
         clip.write_bytes(data.replace(b"00:00:00.375", end))
         with opened(clip) as (container, stream):
             assert read_packets(container, stream).whole == whole
+
+
+def test_sound_that_begins_late_in_the_file_ends_no_reading(tmp_path: Path) -> None:
+    clip = late_sound(tmp_path / "late.flv")
+    assert probe(clip, whole=True).frames == LATE
+    decoded = dict(iterate_luma(clip))
+    assert list(decoded) == list(range(LATE))
+    assert np.array_equal(middle_luma(clip), decoded[LATE // 2])

@@ -11,7 +11,18 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
-from clip_factory import COUNT, FPS, INTERLACED, X264, ffmpeg, make_clip, number_in, zero_packet
+from clip_factory import (
+    COUNT,
+    FPS,
+    INTERLACED,
+    LATE,
+    X264,
+    ffmpeg,
+    late_sound,
+    make_clip,
+    number_in,
+    zero_packet,
+)
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
 from typer.testing import CliRunner
 
@@ -478,6 +489,14 @@ def test_subtitles_and_chapters_are_kept_and_what_a_container_cannot_hold_is_nam
     assert len(mp4.dropped) == 2
     assert "subtitle" in mp4.dropped[0]
     assert "attachment" in mp4.dropped[1]
+
+
+def test_sound_that_begins_late_in_the_file_is_told(noop: LoadedModel, tmp_path: Path) -> None:
+    source = late_sound(tmp_path / "in.flv")
+    done = filter_video(source, tmp_path / "out.mkv", noop)
+    assert (done.frames, done.dropped) == (LATE, ("streams that begin late in the file",))
+    with av.open(str(tmp_path / "out.mkv")) as after:
+        assert [stream.type for stream in after.streams] == ["video"]
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -143,6 +143,21 @@ def _set_threads(decoder: VideoCodecContext, threads: int) -> None:
     decoder.options = options
 
 
+def packets_of(
+    container: Any, *streams: VideoStream, late: Callable[[], None] = lambda: None
+) -> Iterator[Packet[Any]]:
+    """Yield the packets of `streams` (none given: of all), then one of each that flushes its decoder.
+
+    `late` is called at the end where PyAV stumbles over a stream that begins after the part of the file
+    that is read when it is opened. It leaves out the packets of such a stream.
+    """
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        # to flush it is tried last, and PyAV has no such stream
+        late()
+
+
 def decode_packet(packet: Packet[Any]) -> tuple[list[Any], bool]:
     """The frames that a packet of pictures gives, and whether the decoder found one too damaged to decode.
 
@@ -231,6 +246,6 @@ class PacketReader:
 def read_packets(container: Any, stream: VideoStream) -> Packets:
     """Read all packets of the pictures: how many, when, and whether the file holds all it declares."""
     reader = PacketReader(container, stream)
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         reader.add(packet)
     return reader.result()

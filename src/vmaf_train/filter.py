@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vmaf_train.condition import Condition
-from vmaf_train.container import PacketReader, decode_packet, decoding, likely_frames, open_clip
+from vmaf_train.container import PacketReader, decode_packet, decoding, likely_frames, open_clip, packets_of
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
@@ -131,7 +131,7 @@ def filter_video(
         damaged=clip.condition.damaged + clip.lost,
         truncated=not clip.packets.result().whole,
         seconds=time.perf_counter() - begin,
-        dropped=tuple(output.dropped),
+        dropped=(*output.dropped, *clip.late),
         notes=(*output.notes, *_untrained(clip.condition)),
     )
 
@@ -180,6 +180,7 @@ class _Input:
         self.container, self.video, self.source = container, video, source
         self.packets, self.condition = PacketReader(container, video), Condition()
         self.lost = 0  # frames too damaged to decode
+        self.late: list[str] = []  # what begins too late in the file to be found
         reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
         self._order = ShownOrder() if reordered else None
         self._started: set[int] = set()
@@ -188,12 +189,15 @@ class _Input:
     def items(self) -> Iterator[Item]:
         """Frames of the video stream and packets of the others, in the order of the file."""
         with decoding(self.source):
-            for packet in self.container.demux():
+            for packet in packets_of(self.container, late=self._find_late):
                 # a packet that only flushes has no index of its own
                 if packet.stream.index == self.video.index:
                     yield from self._frames(packet)
                 elif packet.size:
                     yield from self._shown(packet)
+
+    def _find_late(self) -> None:
+        self.late.append("streams that begin late in the file")
 
     def _shown(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """A packet to copy, unless an edit list hides it: other containers would show it."""

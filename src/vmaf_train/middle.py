@@ -12,7 +12,7 @@ import av
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmaf_train.container import Packets, Span, declared_span, opened, read_packets
+from vmaf_train.container import Packets, Span, declared_span, opened, packets_of, read_packets
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 
@@ -54,7 +54,7 @@ def _seek_middle(container: Any, stream: VideoStream, span: Span) -> VideoFrame:
     target = span.start + int(span.duration / 2)
     for _ in range(SEEKS):
         container.seek(target, stream=stream, backward=True, any_frame=False)
-        packets = (packet for packet in container.demux(stream) if packet.size)
+        packets = (packet for packet in packets_of(container, stream) if packet.size)
         key = next(packets, None)
         if key is None or not key.is_keyframe or key.pts is None:
             raise _UncertainError
@@ -129,7 +129,8 @@ def _walk_to_middle(container: Any, stream: VideoStream, packets: Packets, path:
     last: VideoFrame | None = None
     index = -1
     frame: VideoFrame
-    for index, frame in enumerate(container.decode(stream)):
+    decoded = (frame for packet in packets_of(container, stream) for frame in packet.decode())
+    for index, frame in enumerate(decoded):
         last = frame
         if index == 0 and packets.span is not None and frame.pts is not None:
             # the first packet is not always of the first picture that can be decoded

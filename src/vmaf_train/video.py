@@ -14,7 +14,7 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from vmaf_train.condition import Condition
-from vmaf_train.container import PacketReader, declared_span, decode_packet, opened, read_packets
+from vmaf_train.container import PacketReader, declared_span, decode_packet, opened, packets_of, read_packets
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 
@@ -101,7 +101,7 @@ def iterate_frames(
     seen = condition or Condition()
     with opened(path, threads) as (container, stream):
         packets, index = PacketReader(container, stream), 0
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             packets.add(packet)
             decoded, lost = (packet.decode(), False) if condition is None else decode_packet(packet)
             seen.damaged += lost
