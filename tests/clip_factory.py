@@ -65,9 +65,9 @@ def make_clip(
 LATE = 300  # frames before sound begins: more seconds than are read when a clip is opened
 
 
-def late_sound(path: Path) -> Path:
-    """An FLV clip of LATE frames whose sound begins after all of them."""
-    pictures = make_clip(path.with_name("pictures.flv"), *X264, count=LATE, width=64, height=48)
+def late_sound(path: Path, count: int = LATE) -> Path:
+    """An FLV clip of `count` frames whose sound begins after all of them."""
+    pictures = make_clip(path.with_name("pictures.flv"), *X264, count=count, width=64, height=48)
     sound = path.with_name("sound.flv")
     ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", "-c:a", "aac", sound)
     data, at, tags = sound.read_bytes(), 13, b""

@@ -491,12 +491,25 @@ def test_subtitles_and_chapters_are_kept_and_what_a_container_cannot_hold_is_nam
     assert "attachment" in mp4.dropped[1]
 
 
-def test_sound_that_begins_late_in_the_file_is_told(noop: LoadedModel, tmp_path: Path) -> None:
-    source = late_sound(tmp_path / "in.flv")
+@pytest.mark.parametrize(("count", "kept"), [(LATE, True), (70 * FPS, False)])
+def test_sound_that_begins_late_in_the_file_is_kept_or_told(
+    noop: LoadedModel, tmp_path: Path, count: int, kept: bool
+) -> None:
+    source = late_sound(tmp_path / "in.flv", count)
     done = filter_video(source, tmp_path / "out.mkv", noop)
-    assert (done.frames, done.dropped) == (LATE, ("streams that begin late in the file",))
+    assert done.frames == count
+    assert done.dropped == (() if kept else ("streams that begin late in the file",))
     with av.open(str(tmp_path / "out.mkv")) as after:
-        assert [stream.type for stream in after.streams] == ["video"]
+        assert [stream.type for stream in after.streams] == ["video", "audio"][: 1 + kept]
+
+
+def test_sound_without_a_sample_rate_is_told(noop: LoadedModel, tmp_path: Path) -> None:
+    source = tmp_path / "in.ts"
+    late = ("-itsoffset", "70", "-f", "lavfi", "-i", "sine=duration=0.2")
+    plain = make_clip(tmp_path / "plain.ts", *X264, count=70 * FPS, width=64, height=48)
+    ffmpeg("-i", plain, *late, "-map", "0", "-map", "1", "-c:v", "copy", "-c:a", "aac", source)
+    done = filter_video(source, tmp_path / "out.mkv", noop)
+    assert (done.frames, done.dropped) == (70 * FPS, ("stream 1 (audio, aac): no sample rate was found",))
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
@@ -809,7 +822,7 @@ def test_a_filtered_picture_is_not_what_the_decoder_predicts_the_next_from(
 ) -> None:
     # as where the filter is faster than the decoder: each picture is filtered before the next is decoded
     monkeypatch.setattr("vmaf_train.filter.ahead", lambda items, _depth: (item for item in items))
-    monkeypatch.setattr("vmaf_train.filter.open_clip", lambda path, threads: open_clip(path, 1))
+    monkeypatch.setattr("vmaf_train.filter.open_clip", lambda path, **_: open_clip(path, 1))
     source, target = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mkv"
     filter_video(source, target, dark, encoder=LOSSLESS["ffv1"])
     for before, after in zip(read(source), read(target), strict=True):

@@ -22,7 +22,7 @@ class Condition:
     """Counted while a clip is decoded; `hdr` is `PQ`, `HLG` or empty."""
 
     damaged: int = 0
-    """Frames that the decoder had to patch up or to leave out."""
+    """Frames that the decoder had to patch up or to leave out, as far as it notices: see the README."""
     truncated: bool = False
     """The file ends before what it declares."""
     flat: int = 0

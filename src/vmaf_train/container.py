@@ -30,6 +30,8 @@ FORMATS = (
     "asf,av1,avi,dv,flv,gif,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,"
     "rm,vc1,vvc,wtv,yuv4mpegpipe"
 )
+# how far to look for streams that begin late: microseconds and bytes; the search ends once all are known
+FAR = {"analyzeduration": "60000000", "probesize": str(50 << 20)}
 # of a decoder: a shift of its messages' levels beyond every level that `messages` listens to
 QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 # H.264's decoder tells of damage in the thread that shows a picture, maybe before the one that decodes it
@@ -88,12 +90,13 @@ def reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
+def open_clip(path: Path, threads: int = 1, *, far: bool = False) -> tuple[Any, VideoStream]:
     """Open a clip and its best video stream; the container is the caller's to close.
 
     Args:
         path: the clip.
         threads: decoder threads; 0: one a core.
+        far: look a minute into the file for streams that begin late, and not five seconds.
 
     Raises:
         UserError: no such file, not a clip, no video in it, or no decoder for that.
@@ -105,7 +108,7 @@ def open_clip(path: Path, threads: int = 1) -> tuple[Any, VideoStream]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); replace the clip or remove it")
     # `file:` and the lists: a clip's name or content must never open anything but this file
-    limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS} | (FAR if far else {})
     with decoding(path):
         try:
             container = av.open(f"file:{path}", options=limits, metadata_errors="replace")

@@ -105,7 +105,7 @@ def filter_video(
     check_target(source, target, force)
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        container, video = open_clip(source, threads=0)
+        container, video = open_clip(source, threads=0, far=True)
         stack.enter_context(container)
         clip = _Input(container, video, source)
         expected = likely_frames(container, video)

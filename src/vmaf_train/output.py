@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
@@ -205,6 +206,9 @@ class Output:
         context = stream.codec_context
         if context is not None and not self._holds(context.codec.canonical_name):
             self.dropped.append(f"{label}: not possible in {self.container.format.name}")
+            return
+        if isinstance(context, AudioCodecContext) and not context.sample_rate:
+            self.dropped.append(f"{label}: no sample rate was found")
             return
         try:
             copy = self.container.add_stream_from_template(stream, opaque=True)
