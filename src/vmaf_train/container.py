@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.logging
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmaf_train.cores import worker_count
@@ -159,6 +160,12 @@ def packets_of(
     except IndexError:
         # to flush it is tried last, and PyAV has no such stream
         late()
+
+
+def frames_of(container: Any, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Yield the frames of a stream, the first that cannot be decoded being an error."""
+    for packet in packets_of(container, stream):
+        yield from packet.decode()
 
 
 def decode_packet(packet: Packet[Any]) -> tuple[list[Any], bool]:

@@ -12,7 +12,7 @@ import av
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmaf_train.container import Packets, Span, declared_span, opened, packets_of, read_packets
+from vmaf_train.container import Packets, Span, declared_span, frames_of, opened, packets_of, read_packets
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 
@@ -129,8 +129,7 @@ def _walk_to_middle(container: Any, stream: VideoStream, packets: Packets, path:
     last: VideoFrame | None = None
     index = -1
     frame: VideoFrame
-    decoded = (frame for packet in packets_of(container, stream) for frame in packet.decode())
-    for index, frame in enumerate(decoded):
+    for index, frame in enumerate(frames_of(container, stream)):
         last = frame
         if index == 0 and packets.span is not None and frame.pts is not None:
             # the first packet is not always of the first picture that can be decoded

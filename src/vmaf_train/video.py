@@ -14,7 +14,15 @@ from pathlib import Path
 from av.video.frame import VideoFrame
 
 from vmaf_train.condition import Condition
-from vmaf_train.container import PacketReader, declared_span, decode_packet, opened, packets_of, read_packets
+from vmaf_train.container import (
+    PacketReader,
+    declared_span,
+    decode_packet,
+    frames_of,
+    opened,
+    packets_of,
+    read_packets,
+)
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 
@@ -48,7 +56,7 @@ def probe(path: Path, *, whole: bool = False) -> VideoInfo:
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         tick = float(stream.time_base or 0)
         span, count = declared_span(container, stream), stream.frames
-        first = next(iter(container.decode(stream)), None)
+        first = next(frames_of(container, stream), None)
         if first is None:
             raise UserError(f"{path}: no picture can be decoded; replace the clip or remove it")
         height, width = luma_of(first, path).shape
