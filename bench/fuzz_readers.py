@@ -11,6 +11,7 @@ kept in a folder whose path is printed. Exit status 1 when there was a crash.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import multiprocessing
@@ -33,6 +34,8 @@ from hypothesis import strategies as st
 
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
+from vmaf_train.filter import filter_video
+from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.middle import middle_luma
 from vmaf_train.mos import find_score_table, join, read_scores
 from vmaf_train.unpack import unpack
@@ -48,6 +51,8 @@ CLIPS: dict[str, dict[str, Any]] = {
     ".avi": {"vcodec": "mpeg4"},
     ".mov": {"vcodec": "mjpeg"},
     ".y4m": {},
+    ".flv": {"vcodec": "libx264", "acodec": "aac"},
+    ".ts": {"vcodec": "mpeg2video", "bf": 2, "acodec": "mp2"},
 }
 
 
@@ -155,12 +160,18 @@ def try_archive(data: bytes, folder: Path) -> None:
 
 
 def try_clip(data: bytes, folder: Path) -> None:
-    """Probe a clip and take its middle frame."""
+    """Probe a clip, take its middle frame and filter it."""
     path = folder / "clip.mp4"  # libav looks at the content, not at the name
     path.write_bytes(data)
-    for reader in (probe, middle_luma):
+    for reader in (probe, middle_luma, lambda clip: filter_video(clip, folder / "out.mkv", filter_model())):
         with contextlib.suppress(UserError):
             reader(path)
+
+
+@functools.cache
+def filter_model() -> LoadedModel:
+    """The cheapest filter; loading it is no part of what is tried."""
+    return load_model("learned_filter_v2")
 
 
 def clips() -> list[bytes]:
@@ -169,10 +180,11 @@ def clips() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         for suffix, options in CLIPS.items():
             path = Path(folder) / f"clip{suffix}"
-            source = ffmpeg.input("testsrc=size=64x48:rate=8:duration=1", f="lavfi")
-            run_ffmpeg(
-                ffmpeg.output(source, str(path), pix_fmt="yuv420p", **options), what=f"making {path.name}"
-            )
+            streams = [ffmpeg.input("testsrc=size=64x48:rate=8:duration=1", f="lavfi")]
+            if "acodec" in options:
+                streams.append(ffmpeg.input("sine=duration=1", f="lavfi"))
+            command = ffmpeg.output(*streams, str(path), pix_fmt="yuv420p", **options)
+            run_ffmpeg(command, what=f"making {path.name}")
             made.append(path.read_bytes())
     return made
 
