@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -208,10 +209,17 @@ def test_an_interrupted_run_ends_within_a_frame(
     monkeypatch.setattr("vmaf_train.score.worker_count", lambda threads: threads or 4)
     done: dict[Path, int] = {}
 
+    interrupted = threading.Event()
+
     def stop(path: Path, count: int) -> None:
         done[path] = count
         if path == paths[0] and count == max(1, 20 // every):
+            interrupted.set()
             raise KeyboardInterrupt
+        if count * every >= 1000:
+            # however slow the first clip's thread is, the others are not through before it
+            interrupted.wait(60)
+            time.sleep(0.1)
 
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
