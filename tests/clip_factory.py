@@ -118,6 +118,15 @@ def known_clip(folder: Path, name: str) -> Path:
     return path if path.exists() else make_clip(path, *CLIPS[name])
 
 
+def zero_middle(path: Path) -> Path:
+    """Zero 1500 bytes in the middle of a clip."""
+    middle = path.stat().st_size // 2
+    with open(path, "r+b") as handle:
+        handle.seek(middle)
+        handle.write(bytes(1500))
+    return path
+
+
 def zero_packet(path: Path, number: int) -> Path:
     """Zero the first 64 bytes of packet `number` of the pictures, which then cannot be decoded at all."""
     with av.open(str(path)) as container:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_factory import COUNT, X264, ffmpeg, known_clip, make_clip
+from clip_factory import COUNT, X264, ffmpeg, known_clip, make_clip, zero_middle
 
 from vmaf_train.condition import Condition, is_flat
 from vmaf_train.video import iterate_frames
@@ -28,16 +28,14 @@ def test_a_whole_plain_clip_gives_no_note(clips: Path, name: str) -> None:
 
 
 def test_a_clip_that_ends_early_and_damaged_frames_are_told(tmp_path: Path) -> None:
-    whole = make_clip(tmp_path / "whole.mkv", *X264)
-    data = whole.read_bytes()
+    clip = make_clip(tmp_path / "hurt.mkv", *X264)
+    data = clip.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
     cut = condition_of(tmp_path / "cut.mkv")
     assert cut.truncated
     assert cut.broken
     assert "ends early" in cut.notes(3)[0]
-    middle = len(data) // 2
-    (tmp_path / "hurt.mkv").write_bytes(data[:middle] + bytes(1500) + data[middle + 1500 :])
-    hurt = condition_of(tmp_path / "hurt.mkv")
+    hurt = condition_of(zero_middle(clip))
     assert hurt.damaged > 0
     assert any(f"damaged frames: {hurt.damaged}" in note for note in hurt.notes(3))
 
@@ -49,14 +47,12 @@ def test_as_many_frames_are_damaged_with_any_number_of_threads(
 ) -> None:
     options = X264 if name == "a.mkv" else ["-c:v", "mpeg4", "-bf", "2", "-q:v", "4"]
     # long enough for the damage not to be among the last few pictures
-    data = make_clip(tmp_path / name, *options, count=90).read_bytes()
-    middle = len(data) // 2
-    (tmp_path / name).write_bytes(data[:middle] + bytes(1500) + data[middle + 1500 :])
-    alone = condition_of(tmp_path / name, threads=1)
+    clip = zero_middle(make_clip(tmp_path / name, *options, count=90))
+    alone = condition_of(clip, threads=1)
     assert alone.damaged > 0
     # a decoder whose threads race tells another number now and then
     for _ in range(40):
-        assert condition_of(tmp_path / name, threads=threads) == alone
+        assert condition_of(clip, threads=threads) == alone
 
 
 def test_joined_and_piped_clips_end_where_they_should(tmp_path: Path) -> None:

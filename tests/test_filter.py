@@ -21,6 +21,7 @@ from clip_factory import (
     late_sound,
     make_clip,
     number_in,
+    zero_middle,
     zero_packet,
 )
 from tiny_models import affine_filter, identity_filter, mean_nr, model_bytes, registered
@@ -800,10 +801,7 @@ def test_pictures_that_change_their_size_half_way_are_refused(noop: LoadedModel,
 
 
 def test_pictures_that_the_decoder_patched_up_are_counted(noop: LoadedModel, tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "in.mkv", "-c:v", "mpeg2video", "-g", "12")
-    data = bytearray(source.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 1500] = bytes(1500)
-    source.write_bytes(data)
+    source = zero_middle(make_clip(tmp_path / "in.mkv", "-c:v", "mpeg2video", "-g", "12"))
     expected = sum(frame.is_corrupt for frame in read(source))
     assert expected > 0
     assert filter_video(source, tmp_path / "out.mkv", noop).damaged == expected
@@ -840,10 +838,7 @@ def test_the_command_tells_how_many_pictures_were_damaged(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
-    source = make_clip(tmp_path / "in.mkv", "-c:v", "mpeg2video", "-g", "12")
-    data = bytearray(source.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 1500] = bytes(1500)
-    source.write_bytes(data)
+    source = zero_middle(make_clip(tmp_path / "in.mkv", "-c:v", "mpeg2video", "-g", "12"))
     damaged = sum(frame.is_corrupt for frame in read(source))
     assert damaged > 0
     done = CliRunner().invoke(app, ["filter", str(source), str(tmp_path / "o.mkv"), "--model", "noop_v1"])

@@ -145,6 +145,17 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     assert "member 'm' is encrypted" in refusal(alter(archive(tmp_path, [("m", b"data")]), lie))
 
 
+def test_a_compression_that_this_python_was_built_without_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(data: bytearray, local: int, central: int) -> None:
+        struct.pack_into("<H", data, central + 10, zipfile.ZIP_BZIP2)
+
+    monkeypatch.setattr("zipfile.bz2", None)
+    text = refusal(alter(archive(tmp_path, [("m", b"data")]), lie))
+    assert "member 'm', is damaged (Compression requires the (missing) bz2 module)" in text
+
+
 def test_an_unknown_compression_is_damage_not_a_crash(tmp_path: Path) -> None:
     def lie(data: bytearray, local: int, central: int) -> None:
         struct.pack_into("<H", data, central + 10, 97)

@@ -29,7 +29,7 @@ DAMAGED = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    RuntimeError,  # encrypted; as NotImplementedError, a compression or a version that zipfile does not know
+    RuntimeError,  # a compression whose module is missing; as NotImplementedError, one that zipfile lacks
     ValueError,
     OverflowError,
     IndexError,
