@@ -13,6 +13,7 @@ from vmaf_train.impair import (
     draw_impairment,
     draw_plans,
     encode,
+    encode_together,
     libvmaf_version,
     vmaf,
     vmaf_to_mos,
@@ -44,6 +45,23 @@ def test_each_codec_gives_the_same_bytes_twice_and_loses_with_its_quality(
     assert best > worst
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
+
+
+def test_clips_encoded_together_are_those_encoded_alone(pristine: Frames, tmp_path: Path) -> None:
+    # the first is the smallest: each output must be of its own input, not of the largest
+    factors = np.linspace(3, 1, len(CODECS))
+    plans = [
+        Impairment(codec=codec, quality=30, factor=factor)
+        for codec, factor in zip(CODECS, factors, strict=True)
+    ]
+    clips = [damage(pristine, plan, seeded(1, "x")) for plan in plans]
+    alone, together = (
+        [tmp_path / f"{plan.codec}-{way}.mp4" for plan in plans] for way in ("alone", "together")
+    )
+    for clip, plan, path in zip(clips, plans, alone, strict=True):
+        encode(clip, plan, 24, path)
+    encode_together(zip(clips, plans, together, strict=True), 24)
+    assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
 
 
 def test_clips_measured_together_score_as_each_alone(pristine: Frames, tmp_path: Path) -> None:

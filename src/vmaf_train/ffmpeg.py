@@ -101,13 +101,16 @@ def _run(arguments: list[str], data: bytes | memoryview, what: str) -> bytes:
     return output
 
 
-def grey_video(luma: NDArray[np.uint8], fps: float) -> tuple[Any, bytes]:
-    """Luma (N, H, W) with even sides as yuv420p, chroma flat: an input of ffmpeg-python, and its bytes."""
+def grey_video(luma: NDArray[np.uint8], fps: float, source: str = "pipe:") -> tuple[Any, bytes]:
+    """Luma (N, H, W) with even sides as yuv420p, chroma flat: an input of ffmpeg-python, and its bytes.
+
+    `source` is where ffmpeg finds these bytes: its stdin, or a file.
+    """
     import ffmpeg
 
     _, height, width = luma.shape
     size = f"{width}x{height}"
-    stream = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=fps)
+    stream = ffmpeg.input(source, format="rawvideo", pix_fmt="yuv420p", s=size, framerate=fps)
     chroma = bytes([128]) * (height * width // 2)
     return stream, b"".join(frame.tobytes() + chroma for frame in luma)
 

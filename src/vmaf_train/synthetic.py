@@ -24,7 +24,7 @@ from vmaf_train.impair import (
     VMAF_MODEL,
     damage,
     draw_plans,
-    encode,
+    encode_together,
     libvmaf_version,
     vmaf,
     vmaf_to_mos,
@@ -126,9 +126,11 @@ def render_scene(
     plans = draw_plans(seeded(seed, "plans", name), wanted.variants)
     letters = [variant_letters(index) for index in range(len(plans))]
     paths = [f"{CLIPS}/{name}_{letter}.mp4" for letter in letters]
-    for letter, path, impairment in zip(letters, paths, plans, strict=True):
-        damaged = damage(pristine, impairment, seeded(seed, "damage", name, letter))
-        encode(damaged, impairment, wanted.fps, folder / path)
+    jobs = (
+        (damage(pristine, impairment, seeded(seed, "damage", name, letter)), impairment, folder / path)
+        for letter, path, impairment in zip(letters, paths, plans, strict=True)
+    )
+    encode_together(jobs, wanted.fps)
     scores = vmaf([folder / path for path in paths], pristine, wanted.fps)
     return [
         Rendered(
