@@ -14,10 +14,8 @@ from vmaf_train.impair import (
     draw_plans,
     encode,
     encode_together,
-    libvmaf_version,
-    vmaf,
-    vmaf_to_mos,
 )
+from vmaf_train.labels import vmaf
 from vmaf_train.leaves import seeded
 from vmaf_train.scenes import render_clip
 
@@ -62,33 +60,6 @@ def test_clips_encoded_together_are_those_encoded_alone(pristine: Frames, tmp_pa
         encode(clip, plan, 24, path)
     encode_together(zip(clips, plans, together, strict=True), 24)
     assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
-
-
-def test_clips_measured_together_score_as_each_alone(pristine: Frames, tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("fine.mp4", "small.mp4", "coarse.mp4")]
-    for path, (quality, factor) in zip(paths, [(18, 1.0), (20, 2.0), (40, 1.0)], strict=True):
-        impairment = Impairment(codec="x264", quality=quality, factor=factor)
-        encode(damage(pristine, impairment, seeded(1, "x")), impairment, 24, path)
-    together = vmaf(paths, pristine, 24)
-    # the motion after the last frame of a clip differs a little
-    assert together == pytest.approx([vmaf([path], pristine, 24)[0] for path in paths], abs=0.5)
-    assert together[0] > together[1] > together[2]
-
-
-def test_the_first_frame_does_not_count_and_every_other_does(pristine: Frames, tmp_path: Path) -> None:
-    fine = Impairment(codec="x264", quality=1)
-    scores = []
-    for index in (0, 1, 3):
-        clip = pristine.copy()
-        clip[index] = clip[index].mean()
-        encode(clip, fine, 24, tmp_path / "clip.mp4")
-        scores += vmaf([tmp_path / "clip.mp4"], pristine, 24)
-    assert scores[0] > 96
-    assert max(scores[1:]) < 80
-
-
-def test_an_untouched_clip_scores_near_the_top(pristine: Frames, tmp_path: Path) -> None:
-    assert score(pristine, Impairment(codec="x264", quality=1), tmp_path) > 96
 
 
 @pytest.mark.parametrize(
@@ -185,23 +156,6 @@ def test_a_stronger_impairment_of_the_same_draw_is_worse_in_every_respect() -> N
         assert weak.noise <= strong.noise
         assert weak.motion <= strong.motion
         assert abs(weak.gain - 1) <= abs(strong.gain - 1)
-
-
-@pytest.mark.parametrize(("value", "mos"), [(0, 1), (20, 1), (60, 3), (100, 5)])
-def test_vmaf_maps_linearly_to_mos(value: float, mos: float) -> None:
-    assert vmaf_to_mos(value) == pytest.approx(mos)
-
-
-def test_libvmaf_tells_its_version() -> None:
-    assert libvmaf_version()
-
-
-def test_a_smaller_clip_is_measured_as_enlarged_with_bicubic_interpolation(
-    pristine: Frames, tmp_path: Path
-) -> None:
-    stored = [Impairment(codec="x264", quality=1, factor=3.0, enlarged=large) for large in (False, True)]
-    small, large = (score(pristine, impairment, tmp_path) for impairment in stored)
-    assert small == pytest.approx(large, abs=3)
 
 
 def test_strength_is_the_encoders_where_nothing_else_is_done_and_light_goes_both_ways() -> None:

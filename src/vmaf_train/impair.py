@@ -1,12 +1,11 @@
 """Impairments of user-made video, in the order in which they arise: optics, motion, exposure, sensor
-noise, resizing, encoding. The label is VMAF of the impaired clip against the pristine one.
+noise, resizing, encoding.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,6 @@ CODECS: dict[str, tuple[dict[str, Any], str, int, int]] = {
     "av1": ({"vcodec": "libsvtav1", "preset": 11, "svtav1-params": "lp=1"}, "crf", 32, 63),
     "mpeg4": ({"vcodec": "mpeg4"}, "q:v", 2, 31),
 }
-# VMAF of LOW_VMAF and below is MOS 1, of 100 is MOS 5
-LOW_VMAF = 20.0
-VMAF_MODEL = "vmaf_v0.6.1"
 FPS = 24  # of the earlier encode, whose frames alone count
 CODEC_ODDS = {"x264": 0.55, "x265": 0.18, "mpeg4": 0.14, "vp9": 0.07, "av1": 0.06}
 # what is done to a clip; `codec`: nothing but the encoding
@@ -236,75 +232,3 @@ def encode_together(jobs: Iterable[tuple[Frames, Impairment, Path]], fps: int) -
             outputs.append(raw.video.output(str(path), pix_fmt="yuv420p", **options))
             names.append(path.name)
         run_ffmpeg(ffmpeg.merge_outputs(*outputs), what=f"encoding {', '.join(names)}")
-
-
-def vmaf(paths: Sequence[Path], pristine: Frames, fps: int) -> list[float]:
-    """VMAF (0..100) of clips of one scene against uint8 luma (frames, height, width), a mean each.
-
-    A smaller clip is enlarged with bicubic interpolation first, as a player would. The first frame is
-    left out where there are more: libvmaf sees no motion in it. The clips are joined and measured by one
-    process, whose start would cost more than the measuring.
-
-    Raises:
-        UserError: ffmpeg cannot read a clip, or a clip has another number of frames.
-    """
-    import ffmpeg
-
-    height, width = pristine.shape[1:]
-    clips = [
-        _renumbered(ffmpeg.input(str(path), threads=1), fps)
-        .filter("scale", width, height, flags="bicubic+bitexact")
-        .filter("setsar", 1)
-        for path in paths
-    ]
-    joined = ffmpeg.concat(*clips) if len(clips) > 1 else clips[0]
-    what = f"measuring VMAF of {', '.join(path.name for path in paths)}"
-    report = _vmaf_report(joined, pristine, fps, what, times=len(paths))
-    frames = [frame["metrics"]["vmaf"] for frame in report["frames"]]
-    count = len(pristine)
-    if len(frames) != count * len(paths):
-        raise UserError(
-            f"{what}: {len(frames)} frames of {count * len(paths)}; free some disk space and run again"
-        )
-    first = 1 if count > 1 else 0
-    groups = [frames[start + first : start + count] for start in range(0, len(frames), count)]
-    return [sum(group) / len(group) for group in groups]
-
-
-def libvmaf_version() -> str:
-    """What libvmaf calls its version in its reports."""
-    import ffmpeg
-
-    grey = ffmpeg.input("color=gray:s=64x64:r=1:d=1", format="lavfi").filter("format", "yuv420p")
-    report = _vmaf_report(grey, np.full((1, 64, 64), 126, np.uint8), 1, "asking libvmaf for its version")
-    return str(report["version"])
-
-
-def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str, times: int = 1) -> dict[str, Any]:
-    """libvmaf's report of a stream of the pristine size against `times` repetitions of `pristine`."""
-    import ffmpeg
-
-    with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
-        log = Path(folder) / "vmaf.json"
-        raw, data = grey_video(pristine, fps)
-        pair = [_renumbered(shown, fps), _renumbered(raw, fps)]
-        options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1}
-        measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
-        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=data * times)
-        try:
-            report: dict[str, Any] = json.loads(log.read_text())
-        except (OSError, ValueError):
-            raise UserError(
-                f"{what}: libvmaf left no whole report; free some space in {Path(folder).parent}"
-            ) from None
-    return report
-
-
-def _renumbered(stream: Any, fps: int) -> Any:
-    # containers round time stamps, and libvmaf pairs frames by them
-    return stream.filter("settb", f"1/{fps}").filter("setpts", "N")
-
-
-def vmaf_to_mos(value: float) -> float:
-    """Map VMAF 20..100 linearly to MOS 1..5; less is 1."""
-    return float(np.clip(1 + 4 * (value - LOW_VMAF) / (100 - LOW_VMAF), 1, 5))

@@ -18,17 +18,8 @@ from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
 from vmaf_train.ffmpeg import ffmpeg_exe, ffmpeg_version
 from vmaf_train.files import replacing_folder, write_json, write_text
-from vmaf_train.impair import (
-    CODECS,
-    LOW_VMAF,
-    VMAF_MODEL,
-    damage,
-    draw_plans,
-    encode_together,
-    libvmaf_version,
-    vmaf,
-    vmaf_to_mos,
-)
+from vmaf_train.impair import CODECS, damage, draw_plans, encode_together
+from vmaf_train.labels import LOW_VMAF, VMAF_MODEL, libvmaf_version, vmaf, vmaf_to_mos
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
 from vmaf_train.mos import Score, clip_key, score_table
