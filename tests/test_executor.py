@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,7 +46,9 @@ def read_from(name: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    ) as made:
         yield made
 
 
@@ -121,6 +125,15 @@ def test_a_file_that_a_worker_cannot_read_is_told_as_that_and_not_as_a_lost_clus
         UserError, match=r"^nowhere: .*No such file.* \(on .*\); check the paths and the disk"
     ):
         list(map_ordered(read_from, [__file__, "nowhere"], compute, "test"))
+
+
+def test_a_dask_run_does_not_mind_another_at_dasks_usual_port() -> None:
+    compute = Compute(engine="dask", workers=1, dask_address="")
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # in use already is as good
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        assert list(map_ordered(worker_count, [1, 2], compute, "test")) == [1, 2]
 
 
 def test_a_missing_scheduler_is_one_line_that_names_the_address() -> None:

@@ -155,7 +155,9 @@ def test_dask_with_a_worker_killed_half_way_gives_the_same_bytes(
     made: Layout, tmp_path: Path, make_params: Callable[..., Params]
 ) -> None:
     layout = copy_of(made, tmp_path)
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    ) as cluster:
 
         def kill_half_way() -> None:
             while True:
@@ -180,7 +182,9 @@ def test_dask_workers_may_be_started_in_another_folder(
     made: Layout, tmp_path: Path, make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = copy_of(made, tmp_path)
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    ) as cluster:
         # the workers are running by now
         monkeypatch.chdir(tmp_path)
         change = {"compute__engine": "dask", "compute__dask_address": cluster.scheduler_address}

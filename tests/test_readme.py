@@ -59,7 +59,7 @@ def test_a_card_is_that_of_the_sidecar_and_the_metrics(sidecar: object) -> None:
 def test_the_first_two_blocks_are_the_two_commands() -> None:
     first, second = blocks("bash")[:2]
     assert first.strip().endswith("pip install -c constraints.txt -e '.[train]' && dvc repro")
-    assert second.strip() == "pip install -c constraints.txt -e '.[test]' && pytest"
+    assert second.strip() == "pip install -c constraints.txt -e '.[test]' && pytest -n 2"
     assert second.strip() in (ROOT / ".ci" / "run").read_text().replace("pip install -q", "pip install")
 
 

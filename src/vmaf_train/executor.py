@@ -186,7 +186,10 @@ def _client(compute: Compute) -> Iterator[Client]:
                 ) from None
         else:
             cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=worker_count(compute.workers), threads_per_worker=1, dashboard_address=None
+                n_workers=worker_count(compute.workers),
+                threads_per_worker=1,
+                # any free port: at none given, Dask takes 8787 and warns where another run has it
+                dashboard_address="127.0.0.1:0",
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))  # type: ignore[no-untyped-call]
         try:
