@@ -362,6 +362,35 @@ def loops_in_loops() -> bytes:
     return model(loop_node([constant("count", np.int64(1024))], body=inner), "after")
 
 
+def loop_of_a_given_graph(*, default: bool) -> bytes:
+    """A Loop in a function, whose body the caller gives or the function's default is."""
+    nodes = loop_node([constant("count", np.int64(1024))])
+    loop = nodes[-1]
+    loop.input[2], loop.output[0] = "x", "y"
+    body = onnx.AttributeProto()
+    body.CopyFrom(loop.attribute[0])
+    given = onnx.AttributeProto(name="body", type=onnx.AttributeProto.GRAPH, ref_attr_name="body")
+    loop.attribute[0].CopyFrom(given)
+    repeat = function("Repeat", nodes)
+    caller = call("Repeat")
+    if default:
+        repeat.attribute_proto.append(body)
+    else:
+        repeat.attribute.append("body")
+        caller.attribute.append(body)
+    return model([caller], "after", functions=[repeat])
+
+
+rehashed(
+    "graph given to a function that repeats it",
+    "gives a graph to function local.Repeat",
+    lambda: loop_of_a_given_graph(default=False),
+)
+rehashed(
+    "graph that a function repeats by default",
+    "local.Repeat takes a graph as an attribute",
+    lambda: loop_of_a_given_graph(default=True),
+)
 rehashed(
     "Loop of 1025 trips",
     "trip count 1025 is outside 0..1024",

@@ -26,8 +26,8 @@ def check_bounds(model: ModelProto, *, name: str) -> int:
         Nodes executed, with local functions written out and Loop bodies counted once a trip.
 
     Raises:
-        UserError: a Loop whose trip count is not a constant of 0..1024, a function that calls itself,
-            or more than 1,000,000 nodes in all.
+        UserError: a Loop whose trip count is not a constant of 0..1024, a function that calls itself or
+            takes a graph as an attribute, or more than 1,000,000 nodes in all.
     """
     counter = _Counter(model, name)
     return counter.graph(model.graph, {}, "graph")
@@ -58,6 +58,10 @@ class _Counter:
             self._open.append(key)
             function = self._functions[key]
             where = f"function {function.domain}.{function.name}"
+            if any(default.HasField("g") or default.graphs for default in function.attribute_proto):
+                raise UserError(
+                    f"{self._name}: {where} takes a graph as an attribute; write the function out"
+                )
             self._steps[key] = self._nodes(function.node, dict.fromkeys(function.input), where)
             self._open.pop()
         return self._steps[key]
@@ -70,6 +74,10 @@ class _Counter:
             if node.op_type == "Constant" and len(node.output) == 1:
                 scope[node.output[0]] = _constant_node(node)
             key = function_key(node)
+            if key in self._functions and any(subgraphs(node)):
+                # it would be counted here, and not once a trip of a Loop in there
+                label = f"function {key[0]}.{key[1]}"
+                raise UserError(f"{self._name}: {where} gives a graph to {label}; write the function out")
             steps += self._function(key) if key in self._functions else 1
             trips = self._trips(node, scope, where) if node.op_type == "Loop" else 1
             for attribute, graph in subgraphs(node):
