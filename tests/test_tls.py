@@ -124,6 +124,16 @@ def test_a_redirect_to_plain_http_is_refused(tmp_path: Path) -> None:
     assert f"redirects to {plain.url('/a.zip')}, which is not encrypted" in text
 
 
+def test_a_redirect_over_plain_http_back_to_https_is_refused(tmp_path: Path) -> None:
+    ca, pem = authority(tmp_path)
+    leaf = ca.issue_cert("localhost")
+    with serving(site(), leaf) as last, serving(site()) as plain, serving(site(), leaf) as served:
+        served.faults = [Fault("redirect", value=plain.url("/a.zip"))]
+        plain.faults = [Fault("redirect", value=last.url("/a.zip"))]
+        text = refusal(served, tmp_path, rules(pem))
+    assert f"redirects to {plain.url('/a.zip')}, which is not encrypted" in text
+
+
 def test_the_waiving_context_requires_chain_and_host_name(tmp_path: Path) -> None:
     _, pem = authority(tmp_path)
     context = dates_ignored(str(pem))

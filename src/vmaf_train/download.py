@@ -184,8 +184,10 @@ def _attempt(job: _Job) -> None:
 def _refuse(response: requests.Response, url: str) -> None:
     """Raise for every answer that holds no part of the file."""
     status, told = response.status_code, f"{response.status_code} {response.reason}"
-    if url.startswith("https:") and not response.url.startswith("https:"):
-        raise UserError(f"{url} redirects to {response.url}, which is not encrypted; use another URL")
+    # on the way back to HTTPS, whoever controls the plain hop has chosen where it leads
+    for seen in (*response.history, response):
+        if url.startswith("https:") and not seen.url.startswith("https:"):
+            raise UserError(f"{url} redirects to {seen.url}, which is not encrypted; use another URL")
     if status >= 500 or status in LATER:
         raise _AnotherTryError(f"the server answers {told}")
     if status not in (200, 206, 416):
