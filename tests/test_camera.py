@@ -28,6 +28,20 @@ def test_the_camera_moves_and_never_leaves_the_picture() -> None:
     assert moved > 10
 
 
+def test_a_long_shot_zooms_and_stops_where_the_picture_ends_or_its_pixels_show() -> None:
+    # bright lines, 20 pixels apart: the wider the shot, the more of them
+    lines = np.zeros((240, 400), np.uint8)
+    lines[:, ::20] = 255
+    counts = []
+    for index in range(20):
+        clip = camera(Image.fromarray(lines), seeded(1, f"{index}"), *SIZE, frames=1000)
+        rows = clip[[0, 500, 999], 48].astype(int)
+        first, middle, last = (np.diff((rows > 60).astype(int)) > 0).sum(1)
+        assert abs(middle - last) <= 1
+        counts.append(last - first)
+    assert min(counts) < 0 < max(counts)
+
+
 def test_grain_has_the_strength_asked_for_and_is_new_in_each_frame() -> None:
     grey = np.full((4, 100, 100), 128, np.uint8)
     noisy = add_grain(grey, 5.0, seeded(1, "grain"))

@@ -49,7 +49,16 @@ def test_every_container_of_a_corpus_is_a_scene_and_other_files_are_told(
     layout: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (layout.photos / ".hidden").mkdir(parents=True)
-    for name in ("a.ts", "b.mpeg", "c.heic", "README.md", ".DS_Store", "notes.txt"):
+    for name in (
+        "a.ts",
+        "b.mpeg",
+        "c.heic",
+        "README.md",
+        ".DS_Store",
+        "notes.txt",
+        "._a.jpg",
+        ".hidden/a.ts",
+    ):
         (layout.photos / name).write_bytes(b"x")
     assert [path.name for path in find_photos("data/photos", layout)] == ["a.ts", "b.mpeg"]
     said = capsys.readouterr().out
@@ -78,6 +87,10 @@ def test_sixteen_bits_of_grey_are_scaled_to_eight(tmp_path: Path, name: str) -> 
     Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / name)
     plain, deep = (photo_clip(tmp_path / one, "0000", 1, 160, 96, 3) for one in ("plain.png", name))
     assert np.array_equal(deep, plain)
+    # between two codes of 8 bits, to the nearer one
+    Image.fromarray((ramp.astype(np.uint16) * 257).clip(128) - 128).save(tmp_path / name)
+    below = photo_clip(tmp_path / name, "0000", 1, 160, 96, 3)
+    assert np.array_equal(below, plain)
     assert 16 <= plain.min() < 60
     assert 190 < plain.max() <= 235
 
@@ -93,6 +106,16 @@ def test_a_small_photo_is_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "icon.png", 100, 100)
     with pytest.raises(UserError, match=r"icon\.png is 100x100, smaller than the scenes' 160x96"):
         photo_clip(path, "0000", 1, 160, 96, 3)
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_photo_that_would_be_enlarged_is_refused_as_it_is_shown(tmp_path: Path, turn: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    size = (96, 160) if turn == 1 else (160, 96)
+    Image.new("L", size, 128).save(tmp_path / "tall.jpg", exif=exif)
+    with pytest.raises(UserError, match=r"tall\.jpg is 96x160, smaller than the scenes' 160x96"):
+        photo_clip(tmp_path / "tall.jpg", "0000", 1, 160, 96, 3)
 
 
 def test_a_damaged_photo_is_refused_by_name(tmp_path: Path) -> None:

@@ -34,10 +34,13 @@ def camera(picture: Image.Image, rng: np.random.Generator, width: int, height: i
     step = speed * np.array([np.cos(angle), np.sin(angle)])
     zoom = float(rng.choice([0.0, 0.0, 0.003, -0.003, 0.01]))
     shake = float(rng.choice([0.0, 0.0, 0.3, 1.0])) * crop
+    whole = np.array([picture.width, picture.height])
     clip = np.empty((frames, height, width), np.uint8)
     for index in range(frames):
-        size = np.array([width, height]) * crop * (1 - zoom * index)
-        spare = np.array([picture.width, picture.height]) - size
+        # a zoom stops where the picture would end, or its pixels show
+        size = np.array([width, height]) * crop * np.clip(1 - zoom * index, 1 / MARGIN, MARGIN)
+        size = np.minimum(size, whole)
+        spare = whole - size
         wanted = place + step * index + shake * rng.standard_normal(2) + 0.5 * (spare - room)
         corner = np.clip(wanted, 0, spare)
         box = (corner[0], corner[1], corner[0] + size[0], corner[1] + size[1])

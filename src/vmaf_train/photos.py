@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from vmaf_train.camera import HIGH, LOW, MARGIN, Frames, camera
 from vmaf_train.errors import UserError
@@ -17,6 +17,7 @@ from vmaf_train.own import own_folder
 from vmaf_train.scenes import FINE
 
 PAGE = "README.md"
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -33,18 +34,23 @@ def find_photos(value: str, layout: Layout) -> list[Path]:
         return []
     folder = own_folder("corpus.synthetic.photos", value, layout)
     kinds = PHOTO_SUFFIXES + CLIP_SUFFIXES
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in kinds and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    found = [path for path in files if path.suffix.lower() in kinds]
     if not found and not optional:
         raise UserError(
             f"no photograph or clip in {folder} (looked for {', '.join(kinds)}); add some, or set "
             "corpus.synthetic.photos back to data/photos"
         )
-    others = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in kinds]
-    unknown = sorted(path.name for path in others if path.name != PAGE and not path.name.startswith("."))
+    unknown = sorted(path.name for path in files if path.suffix.lower() not in kinds and path.name != PAGE)
     if unknown:
         names = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
         print(f"fetch: files of {folder} that are no known photograph or clip, left out: {names}")
     return found
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Of a hidden folder or hidden itself: a thumbnail, or what macOS lays beside a file."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames: int) -> Frames:
@@ -65,7 +71,9 @@ def _photo(path: Path, width: int, height: int) -> Image.Image:
     try:
         with Image.open(path) as opened:
             # the size first: a picture need not be decoded to be refused
-            _refuse_small(path, opened.size, (width, height))
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+            size = (opened.height, opened.width) if turned else opened.size
+            _refuse_small(path, size, (width, height))
             grey = _grey(path, ImageOps.exif_transpose(opened))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read photograph {path} ({error}); remove or replace it") from None
@@ -112,23 +120,23 @@ def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
 
 
 def _clip_size(path: Path) -> tuple[int, int]:
+    """Width and height of a clip's pictures as they are shown, which ffmpeg turns as the file says."""
     # not video.probe: the whole corpus would be rendered anew whenever that module changes
     import av
 
     try:
         with av.open(str(path)) as container:
-            stream = next(iter(container.streams.video), None)
-            size = (stream.width, stream.height) if stream else (0, 0)
+            frame = next(container.decode(video=0), None) if container.streams.video else None
     except (av.FFmpegError, OSError) as error:
         raise UserError(f"cannot read clip {path} ({error}); remove or replace it") from None
-    if not all(size):
+    if frame is None:
         raise UserError(f"{path} has no picture; remove or replace it")
-    return size
+    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
 
 
 def _refuse_small(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    """A picture enlarged to the frame would be soft and yet count as pristine; turned ones may pass."""
-    if min(size) < min(wanted) or max(size) < max(wanted):
+    """A picture enlarged to the frame would be soft and yet count as pristine."""
+    if size[0] < wanted[0] or size[1] < wanted[1]:
         raise UserError(
             f"{path} is {size[0]}x{size[1]}, smaller than the scenes' {wanted[0]}x{wanted[1]}; remove it "
             "or lower corpus.synthetic.width and height"
