@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from vmaf_train.cards import BEGIN, END
 from vmaf_train.errors import UserError
 from vmaf_train.eval import eval_model
 from vmaf_train.export import export
-from vmaf_train.files import sha256_bytes, sha256_file
+from vmaf_train.files import sha256_bytes, sha256_file, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_8_bits, to_unit
 from vmaf_train.params import Params
@@ -26,6 +27,7 @@ from vmaf_train.register import _params_sha256, register
 from vmaf_train.registry import read_registry
 from vmaf_train.sidecar import read_sidecar
 from vmaf_train.sources import all_imports, sources_sha256
+from vmaf_train.strict_json import read_json
 from vmaf_train.verify import verify
 
 Make = Callable[..., Params]
@@ -239,3 +241,19 @@ def test_the_same_library_built_for_another_machine_gives_the_same_provenance(
         assert "+" not in version
         assert re.fullmatch(r"\d+\.\d+(\..+)?", version), name
     assert versions["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_the_versions_are_of_the_libraries_that_trained_and_not_of_those_that_register(
+    built: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = built
+    again = Layout(tmp_path / "again")
+    shutil.copytree(layout.root, again.root)
+    path = again.versions("nr_metric_v1")
+    trained = read_json(path, "export nr_metric_v1") | {"torch": "1.13.1"}
+    write_json(path, trained)
+    register(params, again)
+    assert read_sidecar(again.models / "nr_metric_v1.json").provenance["versions"] == trained
+    path.unlink()
+    with pytest.raises(UserError, match="run `vmaf-train export nr_metric_v1`"):
+        register(params, again)

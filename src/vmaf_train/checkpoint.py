@@ -15,6 +15,9 @@ from vmaf_train.filter_nets import LearnedFilter
 from vmaf_train.metric_nets import Metric
 from vmaf_train.nets import build
 from vmaf_train.params import FilterModel, NrModel
+from vmaf_train.versions import versions
+
+LIBRARIES = ("lightning", "numpy", "torch")  # of training
 
 
 def net_config(section: NrModel | FilterModel) -> dict[str, Any]:
@@ -23,7 +26,7 @@ def net_config(section: NrModel | FilterModel) -> dict[str, Any]:
 
 
 def save_checkpoint(path: Path, section: NrModel | FilterModel, weights: dict[str, torch.Tensor]) -> None:
-    """Write `weights` and the network's sizes; the same weights give the same bytes.
+    """Write `weights`, the network's sizes and the versions of the libraries; the same give the same bytes.
 
     Raises:
         UserError: the file system refuses.
@@ -33,7 +36,8 @@ def save_checkpoint(path: Path, section: NrModel | FilterModel, weights: dict[st
         name: value.detach().cpu().flatten().clone().view(value.shape) for name, value in weights.items()
     }
     buffer = io.BytesIO()  # torch.save writes a file's own name into it, a buffer's it cannot
-    torch.save({"net": net_config(section), "state_dict": plain}, buffer)
+    saved = {"net": net_config(section), "state_dict": plain, "versions": versions(*LIBRARIES)}
+    torch.save(saved, buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -43,14 +47,8 @@ def load_checkpoint(path: Path, section: NrModel | FilterModel) -> Metric | Lear
     Raises:
         UserError: the file is missing, is no checkpoint, or holds a network of other sizes.
     """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        found, weights = saved["net"], saved["state_dict"]
-    except FileNotFoundError:
-        raise UserError(f"no {path}: run `dvc repro` (or `vmaf-train fit {path.stem}`) first") from None
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, pickle.PickleError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is not a checkpoint ({reason}); delete it and run `dvc repro`") from None
+    saved = _read(path)
+    found, weights = saved["net"], saved["state_dict"]
     wanted = net_config(section)
     if found != wanted:
         raise UserError(
@@ -65,3 +63,24 @@ def load_checkpoint(path: Path, section: NrModel | FilterModel) -> Metric | Lear
             f"{path} is not a checkpoint (other weights); delete it and run `dvc repro`"
         ) from None
     return net.eval()
+
+
+def trained_with(path: Path) -> dict[str, str]:
+    """The versions of the libraries that trained a checkpoint.
+
+    Raises:
+        UserError: as `load_checkpoint`.
+    """
+    found: dict[str, str] = _read(path)["versions"]
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: saved[key] for key in ("net", "state_dict", "versions")}
+    except FileNotFoundError:
+        raise UserError(f"no {path}: run `dvc repro` (or `vmaf-train fit {path.stem}`) first") from None
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, pickle.PickleError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is not a checkpoint ({reason}); delete it and run `dvc repro`") from None

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import write_bytes
+from vmaf_train.files import write_bytes, write_json
 from vmaf_train.graph import OPSET, check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.params import Params
 from vmaf_train.session import make_session
+from vmaf_train.versions import versions
 
 if TYPE_CHECKING:
     from torch import nn
 
 TOLERANCE = 1e-4
+LIBRARIES = ("onnx", "onnxruntime")
 # (input name, output name, names of the input's free axes) of each kind: the contract with libvmaf
 CONTRACT = {
     "nr": ("frame", "mos", {0: "batch"}),
@@ -35,18 +37,22 @@ SHAPES = {
 def export(model_id: str, params: Params, layout: Layout) -> None:
     """Write `model/tiny/<model_id>.onnx`: opset 17, one file, dynamic batch, allowed operators only.
 
+    Beside it, in data/versions, go the versions of the libraries that trained and wrote it.
+
     Raises:
         UserError: no checkpoint, an operator that is not allowed, or an output that differs from the
             network's by more than 1e-4. The earlier file, if any, stays whole.
     """
-    from vmaf_train.checkpoint import load_checkpoint
+    from vmaf_train.checkpoint import load_checkpoint, trained_with
 
     kind = params.model(model_id).kind
-    net = load_checkpoint(layout.checkpoint(model_id), params.model(model_id))
+    checkpoint = layout.checkpoint(model_id)
+    net = load_checkpoint(checkpoint, params.model(model_id))
     data = to_onnx(net, kind)
     check_graph(data, name=f"{model_id}.onnx")
     compare(net, data, kind, name=f"{model_id}.onnx")
     write_bytes(layout.onnx(model_id), data)
+    write_json(layout.versions(model_id), trained_with(checkpoint) | versions(*LIBRARIES))
 
 
 def to_onnx(net: nn.Module, kind: str) -> bytes:

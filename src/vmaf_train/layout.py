@@ -55,6 +55,10 @@ class Layout:
         """Learning curves of one model: a CSV with `step` and one column a curve."""
         return self.root / "data" / "curves" / f"{model}.csv"
 
+    def versions(self, model: str) -> Path:
+        """The versions of the libraries that trained and exported one model."""
+        return self.root / "data" / "versions" / f"{model}.json"
+
     def int8(self, model: str) -> Path:
         """The static QDQ twin of one model and its report."""
         return self.root / "data" / "int8" / model

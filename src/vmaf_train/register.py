@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import platform
 import shutil
 from collections import Counter
 from typing import Any
@@ -34,7 +32,6 @@ from vmaf_train.tables import read_table
 LICENCE = "BSD-2-Clause-Patent"
 # the stages whose sources, with all that they import, are hashed into the provenance of a model
 HASHED = ("fit", "export")
-LIBRARIES = ("lightning", "numpy", "onnx", "onnxruntime", "torch")
 SCORE = "No-reference quality: one distorted luma frame to a mean opinion score on 1..5, by "
 FILTER = "Luma filter: degraded luma to clean luma, of any height and width; trained on "
 DESCRIPTIONS = {
@@ -115,6 +112,7 @@ def _build(
     facts = check_graph(data, name=onnx_name(model))
     report = read_json(layout.int8(model) / "report.json", f"quantize {model}")
     metrics = read_json(layout.metrics(model), f"eval {model}")
+    versions = read_json(layout.versions(model), f"export {model}")
     is_nr = kind is Kind.NR
     sidecar = Sidecar(
         name=model,
@@ -135,7 +133,7 @@ def _build(
         label_kind=corpus["label_kind"],
         split_counts={name: counts[name] for name in SPLITS},
         metrics={name: value for name, value in metrics.items() if isinstance(value, dict)},
-        provenance={"params": _params_sha256(params, model), **made_from, "versions": _versions()},
+        provenance={"params": _params_sha256(params, model), **made_from, "versions": versions},
         licence=LICENCE,
         quant_mode="static_qdq" if report["ships"] else None,
     )
@@ -200,12 +198,6 @@ def _params_sha256(params: Params, model: str) -> str:
         model: dataclasses.asdict(params.model(model)),
     }
     return sha256_bytes(json_text({**shared, **groups}).encode())
-
-
-def _versions() -> dict[str, str]:
-    # a build's local part (`+cpu`) names the machine's kind, not the library
-    libraries = {name: importlib.metadata.version(name).partition("+")[0] for name in LIBRARIES}
-    return {"python": ".".join(platform.python_version_tuple()[:2]), **libraries}
 
 
 def _frames_sha256(layout: Layout) -> str:
