@@ -56,6 +56,15 @@ def test_a_stage_runs_the_command_of_its_name(stage: str) -> None:
     assert command[1] in (stage, f"{stage}-scan")
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_interrupted_stage_leaves_yesterdays_outputs(stage: str) -> None:
+    entries = [one for kind in ("outs", "metrics", "plots") for one in STAGES[stage].get(kind, [])]
+    assert entries
+    for entry in entries:
+        assert isinstance(entry, dict), f"{entry} is removed before the stage runs"
+        assert all(settings["persist"] for settings in entry.values())
+
+
 def test_every_pipeline_command_is_a_stage() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     names = {name for name, command in commands.items() if command.rich_help_panel == PIPELINE}

@@ -125,3 +125,11 @@ def test_a_filter_is_measured_on_clean_targets_alone(exported: Params, layout: L
     pairs = pd.read_parquet(path)
     pairs[pairs["key"] != rows["key"].iloc[0]].to_parquet(path)
     assert eval_model(FILTER, exported, layout)["val"]["n"] == everything["val"]["n"] - 1
+
+
+def test_pictures_that_are_no_longer_drawn_go(exported: Params, layout: Layout) -> None:
+    old = layout.plots(FILTER) / "of_before.png"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_bytes(b"")
+    eval_model(FILTER, exported, layout)
+    assert sorted(path.name for path in old.parent.iterdir()) == ["coded.png", "curves.csv", "filtered.png"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from vmaf_train import plots
 from vmaf_train.coded import CODECS, NOISE
-from vmaf_train.files import made_by, replacing, write_json
+from vmaf_train.files import made_by, replacing_folder, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
 from vmaf_train.onnx_frames import Run, frames_of, onnx_runner, packed_frames, split_rows
@@ -34,38 +34,36 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     run = onnx_runner(file.read_bytes(), name=str(file))
     trained = made_by(layout.curves(model_id), f"fit {model_id}")
     metrics: dict[str, Any] = {"corpus": provenance["corpus"], "label_kind": provenance["label_kind"]}
-    folder = layout.plots(model_id)
-    if section.kind == "nr":
-        predictions, array = {}, frames_of(section)
-        training_mean = float(split_rows(layout, "train")["mos"].mean())
-        for name in ("val", "test"):
-            rows = split_rows(layout, name, array)
-            true = rows["mos"].to_numpy(np.float64)
-            predicted = run(packed_frames(layout, array, rows))
-            metrics[name] = mos_statistics(predicted, true, training_mean)
-            predictions[name] = (predicted, true)
-        with replacing(folder / "predicted_mos.png") as picture:
-            plots.predicted_against_true(picture, predictions, f"{model_id}, {_corpus_line(provenance)}")
-    else:
-        for name in ("val", "test"):
-            rows = split_rows(layout, name, "degraded")
-            metrics[name] = _beside_nothing(run, layout, "degraded", rows)
-        mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
-        for name, damages in (("test_coded", list(CODECS)), ("test_noise", [NOISE])):
-            damaged = rows[rows["key"].isin(mixed.loc[mixed["damage"].isin(damages), "key"])]
-            if len(damaged):
-                metrics[name] = _beside_nothing(run, layout, "mixed", damaged)
-        samples = plots.sample_luma(params.frames.size, params.seed)
-        twins = {
-            "filtered.png": np.stack([plots.degrade_sample(sample, params.frames) for sample in samples]),
-            "coded.png": plots.code_samples(samples, params.frames.coded),
-        }
-        for name, twin in twins.items():
-            filtered = run(twin[:, None])[:, 0]
-            with replacing(folder / name) as picture:
-                plots.filter_strip(picture, to_unit(samples), to_unit(twin), filtered)
-    with replacing(folder / "curves.csv") as curves:
-        shutil.copyfile(trained, curves)
+    with replacing_folder(layout.plots(model_id)) as folder:
+        if section.kind == "nr":
+            predictions, array = {}, frames_of(section)
+            training_mean = float(split_rows(layout, "train")["mos"].mean())
+            for name in ("val", "test"):
+                rows = split_rows(layout, name, array)
+                true = rows["mos"].to_numpy(np.float64)
+                predicted = run(packed_frames(layout, array, rows))
+                metrics[name] = mos_statistics(predicted, true, training_mean)
+                predictions[name] = (predicted, true)
+            title = f"{model_id}, {_corpus_line(provenance)}"
+            plots.predicted_against_true(folder / "predicted_mos.png", predictions, title)
+        else:
+            for name in ("val", "test"):
+                rows = split_rows(layout, name, "degraded")
+                metrics[name] = _beside_nothing(run, layout, "degraded", rows)
+            mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
+            for name, damages in (("test_coded", list(CODECS)), ("test_noise", [NOISE])):
+                damaged = rows[rows["key"].isin(mixed.loc[mixed["damage"].isin(damages), "key"])]
+                if len(damaged):
+                    metrics[name] = _beside_nothing(run, layout, "mixed", damaged)
+            samples = plots.sample_luma(params.frames.size, params.seed)
+            twins = {
+                "filtered.png": np.stack([plots.degrade_sample(sample, params.frames) for sample in samples]),
+                "coded.png": plots.code_samples(samples, params.frames.coded),
+            }
+            for name, twin in twins.items():
+                filtered = run(twin[:, None])[:, 0]
+                plots.filter_strip(folder / name, to_unit(samples), to_unit(twin), filtered)
+        shutil.copyfile(trained, folder / "curves.csv")
     write_json(layout.metrics(model_id), metrics)
     return metrics
 
