@@ -112,6 +112,12 @@ def test_each_key_is_needed(path: tuple[str, ...]) -> None:
         ("nr_metric_v1.net.width", 0, "nr_metric_v1.net.width is 0; expected a number from 1 to 256"),
         ("models", ["nr_metric_v9"], "models lists 'nr_metric_v9' but there is no section"),
         ("models", [], "models is []; expected a list of different model ids"),
+        ("models", ["_x"], "models is ['_x']; expected a list of different model ids"),
+        ("models", ["vmaf"], "models lists 'vmaf', a metric of libvmaf's own; give another id"),
+        ("models", ["psnr_y"], "models lists 'psnr_y', a metric of libvmaf's own; give another id"),
+        ("lr", 10**400, "lr has too many digits for a number"),
+        ("spare", {"kind": ["nr"]}, "unknown key 'spare'"),
+        ("corpus.konvid_1k.min_bytes.videos", -5, "min_bytes.videos is -5; expected a number from 0"),
     ],
 )
 def test_each_complaint_names_the_key_and_the_value(path: str, value: Any, complaint: str) -> None:
@@ -203,7 +209,7 @@ def test_a_number_in_the_form_1e_minus_4_is_a_number(tmp_path: Path) -> None:
     assert read_params(tmp_path / "params.yaml").lr == 3e-4
 
 
-@pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2\n", "\xff", "- 1\n", "", "3"])
+@pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2\n", "\xff", "- 1\n", "", "3", "[" * 3000 + "]" * 3000])
 def test_a_file_that_is_no_parameter_file_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"params\.yaml") as caught:

@@ -11,6 +11,12 @@ from vmaf_train.errors import UserError
 Sampling = Literal["area", "fragments"]
 # who rated the clips: people, or VMAF against the pristine clip
 LabelKind = Literal["human-mos", "vmaf-proxy"]
+# a model's id names its files and, in libvmaf's client, its metric
+MODEL_ID = "[a-z][a-z0-9_]{0,63}"
+LIBVMAF_METRICS = (
+    *("vmaf", "cambi", "ciede2000", "float_psnr", "float_ssim", "float_ms_ssim"),
+    *(f"{name}{plane}" for name in ("psnr", "apsnr", "psnr_hvs") for plane in ("", "_y", "_cb", "_cr")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

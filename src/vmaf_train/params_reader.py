@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vmaf_train.errors import UserError
-from vmaf_train.params import MODEL_KINDS, FilterModel, Frames, Model, NrModel, Params, Shares
+from vmaf_train.params import (
+    LIBVMAF_METRICS,
+    MODEL_ID,
+    MODEL_KINDS,
+    ArchiveSizes,
+    FilterModel,
+    Frames,
+    Model,
+    NrModel,
+    Params,
+    Shares,
+)
 
 T = TypeVar("T")
 CELL = 16  # pixels; design energies sees no less
@@ -24,6 +36,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "compute.workers": (0, 4096),
     "train.num_nodes": (1, 10**5),
     "corpus.max_dropped": (0, 10**9),
+    **{f"corpus.konvid_1k.min_bytes.{field.name}": (0, 10**15) for field in dataclasses.fields(ArchiveSizes)},
+    "corpus.konvid_1k.max_unpacked_bytes": (1, 10**15),
     "corpus.synthetic.scenes": (1, 10**6),
     "corpus.synthetic.variants": (1, 64),
     "corpus.synthetic.width": (64, 7680),
@@ -77,6 +91,8 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"no {path}: run this in the top folder of the repository") from None
+    except RecursionError:
+        raise UserError(f"{path} nests too deeply to be read; correct it there") from None
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UserError(f"{path} is not valid YAML: {' '.join(lines[:4])}; correct it there") from None
@@ -161,16 +177,20 @@ def _check_filter(name: str, section: FilterModel, source: str) -> None:
 
 def _is_spare_model(value: Any) -> bool:
     """A model's section that `models` does not list is allowed: it is simply not built."""
-    return isinstance(value, dict) and value.get("kind") in MODEL_KINDS
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in MODEL_KINDS
 
 
 def _list_of_ids(value: Any, source: str) -> list[str]:
     ids = value if isinstance(value, list) else []
-    good = [name for name in ids if isinstance(name, str) and name.isidentifier() and name == name.lower()]
+    good = [name for name in ids if isinstance(name, str) and re.fullmatch(MODEL_ID, name)]
     if not ids or len(good) != len(ids) or len(set(good)) != len(good):
         raise UserError(
-            f"{source}: models is {value!r}; expected a list of different model ids such as [nr_metric_v1]"
+            f"{source}: models is {value!r}; expected a list of different model ids such as [nr_metric_v1]: "
+            "a lower-case letter, then such letters, digits and underscores, at most 64 in all"
         )
+    if taken := sorted(set(good) & set(LIBVMAF_METRICS)):
+        raise UserError(f"{source}: models lists {taken[0]!r}, a metric of libvmaf's own; give another id")
     return good
 
 
@@ -217,7 +237,10 @@ def _value(hint: Any, value: Any, where: str, source: str) -> Any:
         return str(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and (hint is float or (hint is int and isinstance(value, int))):
-        return _bounded(hint(value), where, source)
+        try:
+            return _bounded(hint(value), where, source)
+        except OverflowError:
+            raise UserError(f"{source}: {where} has too many digits for a number; correct it") from None
     raise UserError(f"{source}: {where} is {value!r}; expected {_expected(hint, value)}")
 
 

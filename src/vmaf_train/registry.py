@@ -11,6 +11,7 @@ from typing import Any, Literal
 from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, write_text
 from vmaf_train.kinds import Kind
+from vmaf_train.params import MODEL_ID
 from vmaf_train.regular_files import read_regular
 from vmaf_train.schemas import REGISTRY_SCHEMA, validate
 from vmaf_train.strict_json import parse_object
@@ -128,7 +129,7 @@ def _check(value: Mapping[str, Any], name: str) -> None:
     seen: set[str] = set()
     for row in value["models"]:
         model_id: str = row["id"]
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", model_id):
+        if not re.fullmatch(MODEL_ID, model_id):
             raise UserError(f"{name}: id {model_id!r} is not lower-case letters, digits and underscores")
         if model_id in seen:
             raise UserError(f"{name}: two rows for the id {model_id!r}; run `vmaf-train register` again")
