@@ -843,3 +843,17 @@ def test_the_command_tells_how_many_pictures_were_damaged(
     assert damaged > 0
     done = CliRunner().invoke(app, ["filter", str(source), str(tmp_path / "o.mkv"), "--model", "noop_v1"])
     assert done.stdout.splitlines()[1:] == [f"damaged frames in the input: {damaged}"]
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_written(noop: LoadedModel, tmp_path: Path) -> None:
+    source, real, link = write_clip(tmp_path / "a.mkv"), tmp_path / "real.mkv", tmp_path / "link.mkv"
+    link.symlink_to(real)
+    filter_video(source, link, noop)
+    assert link.is_symlink()
+    assert real.stat().st_size > 0
+    with pytest.raises(UserError, match=r"real\.mkv exists; .*--force"):
+        filter_video(source, link, noop)
+    back = tmp_path / "back.mkv"
+    back.symlink_to(source)
+    with pytest.raises(UserError, match=r"a\.mkv is the input"):
+        filter_video(source, back, noop, force=True)

@@ -36,3 +36,8 @@ def test_a_score_below_zero_counts_as_zero_in_the_harmonic_mean() -> None:
     pooled = pool(np.float32([-1.5, 4]))
     assert (pooled.min, pooled.mean) == (-1.5, 1.25)
     assert pooled.harmonic_mean == pytest.approx(2 / (1 + 1 / 5) - 1)
+
+
+def test_scores_that_are_all_below_zero_pool_within_them() -> None:
+    scores = np.float32([-0.5, -0.25])
+    assert pool(scores) == Pooled(-0.5, -0.25, -0.375, -0.25)

@@ -88,3 +88,12 @@ def test_answers_are_clipped_and_rounded_and_no_number_is_black(bits: int) -> No
     constants = {"huge": np.float32(1e38), "zero": np.float32(0)}
     none = model_bytes(nodes, ("degraded", free), ("filtered", free), constants)
     assert not run_codes(none, codes, bits).any()
+
+
+def test_a_part_of_a_part_of_the_change_is_the_product_of_both() -> None:
+    codes = every_code(8)
+    model = onnx.load_model_from_string(affine_filter(0.5, 0))
+    for _ in range(2):
+        take_part(model, 0.5)
+    given = run_codes(model.SerializeToString(), codes, 8)
+    assert np.max(np.abs(given - (codes - 0.25 * 0.5 * codes))) <= 0.5 + 1e-3

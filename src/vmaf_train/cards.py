@@ -27,7 +27,7 @@ LIMITS = {
         "One frame at a time: stutter, flicker and anything else that needs two frames is not seen.",
         "Luma only: colour faults do not count.",
         "Grain, dither and sharpening that come after an encode pass in part for detail: they raise the "
-        "score, of a bad encode by about 1.5. Compare only what has the same film grain and denoising.",
+        "score. Compare only what has the same film grain and denoising.",
     ),
     Kind.FILTER: (
         "It removes the damage that it was trained on; other damage is removed less, or not.",

@@ -98,6 +98,8 @@ def filter_video(
             or is the input, or a container or encoder that refuses. No output is left half-written.
     """
     source, target = Path(source), Path(target)
+    if target.is_symlink():  # a link stays one, and what it points to is written
+        target = target.resolve()
     encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
     check_strength(strength)

@@ -30,9 +30,6 @@ SAME_SAMPLES = {
 }
 TAGS = ("colorspace", "color_range", "color_trc", "color_primaries")
 
-ROWS = 32  # converted at once
-
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 RunCodes = Callable[[NDArray[Any], int], NDArray[Any]]
 
 

@@ -23,7 +23,7 @@ def pool(scores: NDArray[np.floating[Any]]) -> Pooled:
     """Pool scores (N,), N at least 1.
 
     The harmonic mean is libvmaf's, N / sum(1 / (score + 1)) - 1: defined at 0, and pulled down by the
-    worst frames.
+    worst frames. A score below 0 counts as 0 there; where all are, it is the highest.
 
     Raises:
         ValueError: no scores.
@@ -31,11 +31,12 @@ def pool(scores: NDArray[np.floating[Any]]) -> Pooled:
     if not len(scores):
         raise ValueError("no scores to pool")
     values = scores.astype(np.float64)
-    # a score below 0 is outside every range in use; it must not divide by zero
+    # an extrapolated score may lie below 0, and near -1 the sum would be of anything
     shifted = np.maximum(values, 0.0) + 1.0
+    low, high = float(values.min()), float(values.max())
     return Pooled(
-        min=float(values.min()),
-        max=float(values.max()),
+        min=low,
+        max=high,
         mean=float(values.mean()),
-        harmonic_mean=float(len(values) / np.sum(1.0 / shifted) - 1.0),
+        harmonic_mean=min(high, float(len(values) / np.sum(1.0 / shifted) - 1.0)),
     )

@@ -12,8 +12,7 @@ from vmaf_train.errors import UserError
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-# every name that is added starts with this, so it cannot meet a name of the model's own
-PREFIX = "specialized/"
+PREFIX = "specialized/"  # every name that is added starts with this
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 
 
@@ -98,10 +97,22 @@ def take_codes(model: ModelProto, bits: int) -> None:
 
 def _rename_output(graph: GraphProto, output: str, label: str) -> str:
     """Free the name of the graph's output: its value gets another name, which is returned."""
+    new = _free_name(graph, label)
     for node in graph.node:
-        _replace(node.output, output, f"{PREFIX}{label}")
-    rename_uses(graph, output, f"{PREFIX}{label}")
-    return f"{PREFIX}{label}"
+        _replace(node.output, output, new)
+    rename_uses(graph, output, new)
+    return new
+
+
+def _free_name(graph: GraphProto, label: str) -> str:
+    """A name that nothing in the graph has: a copy that was edited once may be edited again."""
+    taken = {name for node in graph.node for name in (node.name, *node.input, *node.output)}
+    taken |= {tensor.name for tensor in graph.initializer}
+    name, count = f"{PREFIX}{label}", 1
+    while name in taken:
+        count += 1
+        name = f"{PREFIX}{label}.{count}"
+    return name
 
 
 def rename_uses(graph: GraphProto, old: str, new: str) -> None:
@@ -145,7 +156,7 @@ class Added:
         """Add a node of one output, whose name is returned."""
         from onnx import helper
 
-        label = f"{PREFIX}{operator.lower()}_{len(self.nodes)}"
+        label = _free_name(self.model.graph, f"{operator.lower()}_{len(self.nodes)}")
         self.nodes.append(helper.make_node(operator, inputs, [output or label], name=label, **attributes))
         return output or label
 
@@ -153,17 +164,13 @@ class Added:
         """Add an array; its name is returned."""
         from onnx import numpy_helper
 
-        name = f"{PREFIX}constant_{len(self.model.graph.initializer)}"
-        self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        name = _free_name(self.model.graph, f"constant_{len(self.model.graph.initializer)}")
+        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def scalar(self, value: float, kind: type[np.generic] = np.float32) -> str:
         """Add a number; its name is returned."""
-        from onnx import numpy_helper
-
-        name = f"{PREFIX}constant_{len(self.model.graph.initializer)}"
-        self.model.graph.initializer.append(numpy_helper.from_array(np.array(value, kind), name))
-        return name
+        return self.constant(np.array(value, kind))
 
     def reshape(self, source: str, shape: list[int]) -> str:
         """Add a Reshape; the name of its output is returned."""
