@@ -28,6 +28,7 @@ from scipy.stats import pearsonr, spearmanr
 from vmaf_train.degrade import degrade
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
+from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.luma import area_resize, to_unit
@@ -101,12 +102,14 @@ def find(folder: Path) -> list[Path]:
 
 def impaired(clip: Path, work: Path, seconds: float, rungs: dict[str, Rung] = RUNGS) -> list[Scored]:
     """The impaired versions of one clip with their VMAF; what `work` holds already is taken from it."""
-    reference = work / f"{clip.stem}.y4m"
+    name = f"{clip.name}_{seconds:g}s"
+    reference = work / f"{name}.y4m"
     if not reference.exists():
         source = ffmpeg.input(str(clip), ss=seconds / 2).video.filter("fps", FPS)
         scaled = source.filter("scale", WIDTH, HEIGHT, flags="lanczos").filter("format", "yuv420p")
-        run_ffmpeg(scaled.output(str(reference), t=seconds), what=f"reading {clip.name}", threads=0)
-    return [_one(clip.stem, name, rung, reference, work) for name, rung in rungs.items()]
+        with replacing(reference) as whole:
+            run_ffmpeg(scaled.output(str(whole), t=seconds), what=f"reading {clip.name}", threads=0)
+    return [_one(name, label, rung, reference, work) for label, rung in rungs.items()]
 
 
 def _one(clip: str, name: str, rung: Rung, reference: Path, work: Path) -> Scored:

@@ -125,3 +125,13 @@ def test_every_picture_of_a_group_is_drawn(coded: CodedPairs) -> None:
     drawn = [draw_damage(key, coded, seed=1).picture for key in KEYS]
     assert set(drawn) == set(range(GROUP))
     assert drawn.count(0) / len(drawn) == pytest.approx(1 / GROUP, abs=0.07)
+
+
+def test_frames_of_a_codec_are_spread_over_all_its_encodes(coded: CodedPairs) -> None:
+    shares = Shares(**{**NONE, "x264": 1.0})
+    jobs = draw_jobs(dict(enumerate(KEYS)), replace(coded, encodes=8, shares=shares), seed=1)
+    counts: dict[int, int] = {}
+    for job in jobs:
+        counts[job.encode.crf] = counts.get(job.encode.crf, 0) + len(job.rows)
+    assert len(counts) == 8
+    assert min(counts.values()) > len(KEYS) / 16

@@ -44,6 +44,15 @@ def test_a_filter_stays_inside_the_range_of_luma_and_every_weight_learns(stride:
     assert all(values.grad is not None and values.grad.abs().sum() > 0 for values in net.parameters())
 
 
+@pytest.mark.parametrize(("stride", "separable"), [(1, 0), (4, 0), (4, 1)])
+def test_a_block_that_adds_nothing_hands_on_what_it_got(stride: int, separable: int) -> None:
+    block = LearnedFilter(4, 1, stride, separable).blocks[0]
+    for values in block.parameters():
+        torch.nn.init.zeros_(values)
+    light = torch.rand(1, 4, 6, 6)
+    assert torch.equal(block(light), light)
+
+
 @pytest.mark.parametrize("stride", [2, 3, 4])
 def test_interleaving_is_what_depth_to_space_does(stride: int) -> None:
     squares = torch.rand(2, stride**2, 3, 5)

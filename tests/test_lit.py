@@ -96,6 +96,7 @@ def test_the_rate_is_lr_times_lr_scale_and_falls_as_a_cosine_to_zero() -> None:
         optimizer.step()
         schedule.step()
     assert rates[0] == pytest.approx(5e-4)
+    assert rates[2] == pytest.approx(5e-4 * (1 + math.cos(math.pi / 5)) / 2)
     assert rates[5] == pytest.approx(2.5e-4)
     assert rates[10] == pytest.approx(0, abs=1e-12)
     assert optimizer.param_groups[0]["weight_decay"] == 0.01

@@ -61,6 +61,11 @@ def test_whole_weights_are_the_weights_times_their_divisor(source: int) -> None:
     # older processors add two products with int8 in 16 bits
     assert whole.dtype == np.uint8 or 2 * 255 * int(whole.max()) < 2**15
     assert whole_weights(area_weights(521, 512), 521) is None
+    for largest, kind in ((64, np.int8), (65, np.uint8)):
+        two = np.array([[largest, 1]], np.float32) / (largest + 1)
+        whole = whole_weights(two, largest + 1)
+        assert whole is not None
+        assert whole.dtype == kind
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,13 @@ def test_a_larger_frame_is_shrunk_before_it_is_cut() -> None:
     assert np.array_equal(fragments(frame, 224), fragments(area_resize(frame, 540, 960), 224))
 
 
+def test_a_metrics_fragments_lie_in_the_middle_of_their_parts() -> None:
+    # 540 lines in 14 parts, from 0, 38, 77, 115, ...: of 22 lines to spare 11 come first, of 23 it is 12
+    assert fragment_lines(540, 224, 0.5)[::16].tolist() == [
+        *(11, 50, 88, 127, 165, 204, 243, 281, 320, 358, 397, 435, 474, 513)
+    ]
+
+
 def test_places_begin_in_the_middle_and_differ() -> None:
     places = fragment_places(8)
     assert places[0] == (0.5, 0.5)

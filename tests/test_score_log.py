@@ -97,6 +97,10 @@ def test_earlier_scores_are_replaced_and_nothing_else_is(model: LoadedModel, tmp
     for given in ({"json": video}, {"csv": video}):
         with pytest.raises(UserError, match="is a clip to be scored"):
             plan([video], **given, force=True)
+    link = tmp_path / "link.csv"
+    link.symlink_to(video)
+    with pytest.raises(UserError, match="is a clip to be scored"):
+        plan([video], csv=link, force=True)
     for _ in range(2):
         write(plan([video], target), [clip(str(video))], model)
     for _ in range(2):

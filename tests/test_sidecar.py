@@ -51,6 +51,7 @@ def test_quant_mode_is_written_only_when_it_is_set(sidecar: Sidecar) -> None:
         {"input_name": "onnx_opset"},
         {"output_name": "quant_mode"},
         {"metrics": {"quant_mode": 1}},
+        {"metrics": {"quant_mode": 1}, "quant_mode": "static_qdq"},
         {"description": "quant_mode"},
     ],
 )

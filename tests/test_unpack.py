@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vmaf_train.errors import UserError
-from vmaf_train.unpack import unpack
+from vmaf_train.unpack import CHUNK, unpack
 
 Members = list[tuple[zipfile.ZipInfo | str, bytes]]
 
@@ -115,12 +115,25 @@ def alter(path: Path, change: Callable[[bytearray, int, int], None]) -> Path:
     return path
 
 
-def test_a_bomb_that_declares_a_small_size_is_refused(tmp_path: Path) -> None:
+def test_a_bomb_that_declares_a_small_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def lie(data: bytearray, local: int, central: int) -> None:
         struct.pack_into("<I", data, central + 24, 10)
 
     path = alter(archive(tmp_path, [("bomb", b"0" * 10_000_000)]), lie)
+    read: list[int] = []
+    plain = zipfile.ZipExtFile.read
+
+    def counted(member: zipfile.ZipExtFile, size: int | None = -1) -> bytes:
+        data = plain(member, size)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
     assert "member 'bomb' unpacks to more than the 10 bytes it says" in refusal(path)
+    # it ends at the first piece too many
+    assert sum(read) <= CHUNK
 
 
 def test_a_member_shorter_than_declared_is_damaged(tmp_path: Path) -> None:
