@@ -57,6 +57,7 @@ def encode_alone(source: Path, target: Path, encoder: Encoder) -> None:
         stream = writer.add_stream(encoder.name, rate=FPS, options=dict(encoder.options))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+        stream.thread_type = "AUTO"
         for frame in reader.decode(video):
             frame.pict_type = 0
             writer.mux(stream.encode(frame))

@@ -9,6 +9,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vmaf_train.planes import (
+    FULL_RANGE,
     SAME_SAMPLES,
     bit_depth,
     chroma_planes,
@@ -170,3 +171,15 @@ def test_planes_of_rare_subsamplings_and_of_transparency_are_known() -> None:
     assert bit_depth("yuv411p") == bit_depth("yuv410p") == bit_depth("yuvj411p") == 8
     # transparency is no chroma
     assert chroma_planes(av.VideoFormat("yuva420p")) == chroma_planes(av.VideoFormat("yuv411p")) == (1, 2)
+
+
+@pytest.mark.parametrize("name", FULL_RANGE)
+def test_full_range_by_name_becomes_a_tag_and_no_sample_changes(name: str) -> None:
+    frame = noise(name, (32, 16))
+    frame.color_range = 0
+    planar = to_planar(frame, VideoReformatter())
+    assert planar is not None
+    assert planar.format.name == FULL_RANGE[name] == name.replace("j", "")
+    assert planar.color_range == 2
+    for index in range(3):
+        assert np.array_equal(plane_view(planar, index, 8), plane_view(frame, index, 8))

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from vmaf_train.errors import UserError
-from vmaf_train.times import Clock, ShownOrder
+from vmaf_train.times import Clock, CopyClock, ShownOrder
 
 TICK = Fraction(1, 1000)
 
@@ -91,3 +91,39 @@ def test_a_time_base_of_one_frame_rounds_times_to_frames_and_keeps_them_apart() 
         clock.set(frame)
     assert [frame.pts for frame in frames] == [0, 1, 2, 3, 4]
     assert {(frame.duration, frame.time_base) for frame in frames} == {(1, Fraction(1, 25))}
+
+
+def test_a_start_that_the_container_cannot_tell_becomes_zero() -> None:
+    clock = Clock(TICK, Fraction(25), "clip", Fraction(3600))
+    frames = [frame_at(3_600_000 + 40 * index) for index in range(3)]
+    for frame in frames:
+        clock.set(frame)
+    assert [frame.pts for frame in frames] == [0, 40, 80]
+
+
+def copied(clock: CopyClock, *times: tuple[int, int], tick: Fraction = TICK) -> list[tuple[int, int]]:
+    given = []
+    for pts, dts in times:
+        packet = packet_at(pts, dts)
+        packet.time_base = TICK
+        clock.set(packet, tick)
+        given.append((packet.pts, packet.dts))
+    return given
+
+
+def test_copied_packets_keep_their_times_but_for_the_start() -> None:
+    times = [(0, 0), (21, 21), (21, 21), (64, 43)]
+    assert copied(CopyClock("clip"), *times) == times
+    later = copied(CopyClock("clip", Fraction(2)), *((pts + 2000, dts + 2000) for pts, dts in times))
+    assert later == times
+
+
+def test_a_copied_packet_that_steps_back_a_little_follows_the_one_before_by_a_tick_of_the_output() -> None:
+    assert copied(CopyClock("clip"), (100, 100), (97, 97), (121, 121)) == [(100, 100), (101, 101), (121, 121)]
+    # a tick of the output is three of the input's
+    assert copied(CopyClock("clip"), (100, 100), (97, 97), tick=3 * TICK)[1] == (103, 103)
+
+
+def test_sound_of_joined_clips_is_told_with_the_way_out() -> None:
+    with pytest.raises(UserError, match=r"^clip: times jump back by 1\.9 s, .*ffmpeg -i IN"):
+        copied(CopyClock("clip"), (2000, 2000), (100, 100))

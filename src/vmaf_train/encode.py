@@ -44,14 +44,14 @@ class Encoder:
 
         libx265 and SVT-AV1 print by themselves, through the progress bar; SVT-AV1 listens to the environment.
         """
-        options = dict(self.options)
-        if self.name == "libx265":
+        options, name = dict(self.options), self._codec().name  # `av1` is an alias
+        if name == "libx265":
             given = options.get("x265-params", "")
             if not LOG_LEVEL.search(given):
                 options["x265-params"] = f"{given}:log-level=error".removeprefix(":")
-        if self.name == "libsvtav1":
+        if name == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")
-        return Encoder(self.name, options)
+        return Encoder(name, options)
 
     def time_base(self, base: Fraction, rate: Fraction) -> Fraction:
         """The time base for frames with times in `base` at `rate`: that base, where the encoder can.

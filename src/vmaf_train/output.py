@@ -16,7 +16,7 @@ from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -24,8 +24,9 @@ from vmaf_train.container import reason
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.messages import cause, listening, notes, unused_options
+from vmaf_train.muxers import ONLY, begins, holds
 from vmaf_train.siting import UNKNOWN, chroma_location
-from vmaf_train.times import Clock
+from vmaf_train.times import Clock, CopyClock
 
 # what the muxer writes itself
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate")
@@ -35,13 +36,6 @@ TELL_LOCATION = ("libx264", "libx265", "libsvtav1")
 # encoders that write closed captions (A53) into the stream
 KEEP_CAPTIONS = ("libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv")
 DEFAULT_RATE = Fraction(25)
-# codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
-IN_MPEG_TS = {
-    *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "vc1"),
-    *("mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
-}
-IN_TS = {"dirac", "cavs", "avs2", "avs3", "dvb_subtitle", "dvb_teletext", "arib_caption"}
-IN_M2TS = {"pcm_bluray", "hdmv_pgs_subtitle", "hdmv_text_subtitle"}
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -125,8 +119,15 @@ class Output:
         self._copies: dict[int, Stream] = {}
         self._captions_lost = encoder.name not in KEEP_CAPTIONS
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
-        self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
-        self._clock = Clock(self._base, self._rate, source.name.removeprefix("file:"))
+        # AVI counts frames
+        counts = container.format.name == "avi"
+        asked = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
+        self._base = 1 / self._rate if counts else asked
+        self._path = source.name.removeprefix("file:")
+        self._start_at = begins(source, first, container.format.name)
+        self._clock = Clock(self._base, self._rate, self._path, self._start_at)
+        self._clocks: dict[int, CopyClock] = {}
+        self._chapters = source.chapters()
         container.metadata.update(_tags(source.metadata))
         # streams keep their order
         for stream in source.streams:
@@ -137,7 +138,7 @@ class Output:
         for kind in LOST_SIDE_DATA:
             if _side_data(first, kind) is not None:
                 self.dropped.append(f"frame data {kind.name.lower()}")
-        container.set_chapters(source.chapters())
+        container.set_chapters(self._chapters)
         self._start(encoder)
 
     def _start(self, encoder: Encoder) -> None:
@@ -157,10 +158,10 @@ class Output:
         self.notes += notes(heard, encoder.name)
 
     def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
-        if not self._holds(encoder.codec):
+        if not holds(self.container, encoder.codec):
             raise UserError(
-                f"{encoder.name} writes {encoder.codec}, which {self.container.format.name} cannot hold; use "
-                "--encoder libx264 or libx265, or give a name that ends in .mkv"
+                f"{encoder.name} writes {encoder.codec}, which {self.container.format.name} cannot hold; "
+                "give a name that ends in .mkv, or another --encoder"
             )
         location = chroma_location(first)
         options = {} if location == UNKNOWN else {"chroma_sample_location": location}
@@ -177,6 +178,8 @@ class Output:
         context.width, context.height = first.width, first.height
         context.pix_fmt = first.format.name
         context.time_base = self._base
+        # as FFmpeg's own: PyAV asks for slices, which cost libx264 up to a tenth more bits
+        context.thread_type = "AUTO"
         stream.time_base = self._base
         for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
             setattr(context, name, getattr(first, name))
@@ -186,12 +189,20 @@ class Output:
             # FFmpeg's own, hev1, is refused by Apple's players
             context.codec_tag = "hvc1"
         context.flags |= Flags.frame_duration
-        if first.interlaced_frame:
+        self._weaves = first.interlaced_frame
+        if self._weaves:
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         matrix = _side_data(first, Type.DISPLAYMATRIX)
         if matrix is not None:
             stream.set_display_matrix(np.frombuffer(memoryview(matrix), np.int32)[:9].tolist())
         _describe(stream, video)
+        if any(component.is_alpha for component in first.format.components):
+            return stream
+        if any(key.lower() == "alpha_mode" for key in video.metadata):
+            # what says that there is a second picture, which no decoder of PyAV shows
+            self.dropped.append("transparency")
+            for key in [key for key in stream.metadata if key.lower() == "alpha_mode"]:
+                del stream.metadata[key]
         return stream
 
     def _copy(self, stream: Stream) -> None:
@@ -200,11 +211,15 @@ class Output:
         label = f"stream {stream.index} ({stream.type}{named})"
         matroska = self.container.format.name == "matroska"
         if stream.type in ("data", "unknown") or (stream.type == "attachment" and not matroska):
-            self.dropped.append(label)
+            if not self._written_anew(stream):
+                self.dropped.append(label)
+            return
+        if self.container.format.name in ONLY:
+            self.dropped.append(f"{label}: not possible in {self.container.format.name}")
             return
         # a stream without a decoder has no context
         context = stream.codec_context
-        if context is not None and not self._holds(context.codec.canonical_name):
+        if context is not None and not holds(self.container, context.codec.canonical_name):
             self.dropped.append(f"{label}: not possible in {self.container.format.name}")
             return
         if isinstance(context, AudioCodecContext) and not context.sample_rate:
@@ -217,14 +232,15 @@ class Output:
             return
         _describe(copy, stream)
         self._copies[stream.index] = copy
+        self._clocks[stream.index] = CopyClock(self._path, self._start_at)
+        if stream.type == "video" and not stream.disposition & Disposition.attached_pic:
+            self.notes.append(f"{label} is another video, copied as it is")
 
-    def _holds(self, codec: str) -> bool:
-        """Whether a codec can be read back; most muxers refuse what they cannot hold, MPEG-TS does not."""
-        if self.container.format.name != "mpegts":
+    def _written_anew(self, stream: Stream) -> bool:
+        """Whether the muxer makes this track itself: of chapters, or of the time code in a tag."""
+        if getattr(stream, "name", None) == "bin_data" and self._chapters:
             return True
-        # the muxer goes by the suffix as well
-        blu_ray = Path(self.container.name).suffix.lower() == ".m2ts"
-        return codec in IN_MPEG_TS | (IN_M2TS if blu_ray else IN_TS)
+        return "timecode" in stream.metadata and self.container.format.name == "mov"
 
     def write(self, item: VideoFrame | Packet[Any]) -> None:
         """Encode a frame, or copy a packet of another stream (or drop it, where its stream is dropped)."""
@@ -233,11 +249,18 @@ class Output:
             if self._captions_lost and _side_data(item, Type.A53_CC) is not None:
                 self.dropped.append("closed captions")
                 self._captions_lost = False
+            if item.interlaced_frame and not self._weaves:
+                self.notes.append(
+                    "the first frame is progressive and later ones are not: they were encoded as progressive"
+                )
+                self._weaves = True
             item.pict_type = 0
             self._clock.set(item)
             self.container.mux(self._stream.encode(item))
         elif item.stream.index in self._copies:
-            item.stream = self._copies[item.stream.index]
+            copy = self._copies[item.stream.index]
+            self._clocks[item.stream.index].set(item, copy.time_base or item.time_base)
+            item.stream = copy
             self.container.mux(item)
 
     def finish(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 # planar formats of 8 to 16 bits whose first plane is luma and nothing else
@@ -28,6 +28,8 @@ SAME_SAMPLES = {
     **dict.fromkeys(("xv30le", "v30xle"), "yuv444p10le"),
     **{"xv36le": "yuv444p12le", "xv48le": "yuv444p16le", "ayuv64le": "yuva444p16le"},
 }
+# JPEG's formats are full-range by name, and few encoders know that name
+FULL_RANGE = {f"yuvj{form}p": f"yuv{form}p" for form in (420, 422, 444, 440, 411)}
 TAGS = ("colorspace", "color_range", "color_trc", "color_primaries")
 
 RunCodes = Callable[[NDArray[Any], int], NDArray[Any]]
@@ -42,12 +44,15 @@ def bit_depth(pix_fmt: str) -> int | None:
 def to_planar(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame | None:
     """The frame with the same samples and properties in a planar format; None if it has no luma samples."""
     name = frame.format.name
-    if bit_depth(name) is not None:
+    if bit_depth(name) is not None and name not in FULL_RANGE:
         return frame
     swapped = re.sub("be$", "le", name)
-    twin = SAME_SAMPLES.get(name, swapped if bit_depth(swapped) else None)
+    twin = (FULL_RANGE | SAME_SAMPLES).get(name, swapped if bit_depth(swapped) else None)
     if twin is None:
         return None
+    if name in FULL_RANGE:
+        # where the tag is missing, swscale would squeeze the range
+        frame.color_range = ColorRange.JPEG
     # one thread: of several, each writes past its last row, over the first pixels of the next one's
     planar = reformatter.reformat(frame, format=twin, threads=1)
     # PyAV mistakes their numbers for swscale's

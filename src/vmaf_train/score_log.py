@@ -128,7 +128,10 @@ def meaning_text(model: LoadedModel) -> str:
     """The same in one line, for a person."""
     facts = meaning(model)
     if not facts:
-        return f"{model.id}: unverified model without a sidecar; what its scores mean is not known"
+        return (
+            f"{model.id}: unverified model without a sidecar; what its scores mean is not known, nor whether "
+            "it takes frames that were shrunk, as here, or fragments"
+        )
     low, high = facts["score_range"] or (1, 5)
     direction = str(facts["score_direction"]).replace("-is-", " is ")
     corpus, labels = facts["corpus"], facts["label_kind"]

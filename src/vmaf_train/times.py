@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from fractions import Fraction
 from pathlib import Path
@@ -40,11 +41,14 @@ class ShownOrder:
 class Clock:
     """Gives each frame a time in the encoder's time base, above that of the frame before."""
 
-    def __init__(self, base: Fraction, rate: Fraction, path: Path | str) -> None:
-        """Start: `base` is a tick in seconds, `rate` in frames a second serves frames without a time.
+    def __init__(
+        self, base: Fraction, rate: Fraction, path: Path | str, start: Fraction = Fraction(0)
+    ) -> None:
+        """Begin: `base` is a tick in seconds, `rate` in frames a second serves frames without a time.
 
-        `path` is the clip that errors name.
+        `path` is the clip that errors name, `start` the time in seconds that becomes 0.
         """
+        self._start = start
         self._path = path
         self._base = base
         self._step = round(1 / (rate * base))
@@ -59,15 +63,47 @@ class Clock:
         ratio = (frame.time_base or self._base) / self._base
         frame.duration = round(frame.duration * ratio)
         if frame.pts is not None:
-            pts = round(frame.pts * ratio)
+            pts = round(frame.pts * ratio - self._start / self._base)
         else:
             pts = 0 if self._last is None else self._last + self._step
         back = 0.0 if self._last is None else float((self._last - pts) * self._base)
-        if back > BACK:
-            raise UserError(
-                f"{self._path}: times jump back by {back:.1f} s, as in clips joined byte by byte; make "
-                "them grow first, for example with `ffmpeg -i IN -map 0 -c copy OUT`"
-            )
+        _refuse_jump(back, self._path)
         # an encoder refuses a time twice, and damaged clips have them
         self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
         frame.time_base = self._base
+
+
+class CopyClock:
+    """Keeps the times of copied packets of one stream growing, as muxers ask for."""
+
+    def __init__(self, path: Path | str, start: Fraction = Fraction(0)) -> None:
+        """Begin: `path` is the clip that errors name, `start` the time in seconds that becomes 0."""
+        self._path, self._start = path, start
+        self._last: int | None = None
+
+    def set(self, packet: Packet[Any], tick: Fraction) -> None:
+        """Set the times of the next packet, in its own time base; `tick` is that of the output, in seconds.
+
+        Raises:
+            UserError: its time lies far before that of the packet before.
+        """
+        base = packet.time_base
+        shift = round(self._start / base)
+        if packet.pts is not None:
+            packet.pts -= shift
+        if packet.dts is None:
+            return
+        packet.dts -= shift
+        if self._last is not None and packet.dts < self._last:
+            _refuse_jump(float((self._last - packet.dts) * base), self._path)
+            packet.dts = self._last + max(1, math.ceil(tick / base))
+            packet.pts = packet.pts if packet.pts is None else max(packet.pts, packet.dts)
+        self._last = packet.dts
+
+
+def _refuse_jump(back: float, path: Path | str) -> None:
+    if back > BACK:
+        raise UserError(
+            f"{path}: times jump back by {back:.1f} s, as in clips joined byte by byte; make them grow "
+            "first, for example with `ffmpeg -i IN -map 0 -c copy OUT`"
+        )

@@ -1,0 +1,45 @@
+"""What FFmpeg's muxers do not say of themselves: which codecs they hold, and which times they can tell."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+from av.container import InputContainer, OutputContainer
+from av.video.frame import VideoFrame
+
+HIDE_NEGATIVE = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v", "ismv")  # containers with edit lists
+# containers of one stream whose muxers take any codec, and what can be read back from them
+ONLY: dict[str, tuple[str, ...]] = {"rawvideo": ("rawvideo",), "ffmetadata": ()}
+# codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
+IN_MPEG_TS = {
+    *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "vc1"),
+    *("mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
+}
+IN_TS = {"dirac", "cavs", "avs2", "avs3", "dvb_subtitle", "dvb_teletext", "arib_caption"}
+IN_M2TS = {"pcm_bluray", "hdmv_pgs_subtitle", "hdmv_text_subtitle"}
+
+
+def holds(container: OutputContainer, codec: str) -> bool:
+    """Whether a codec can be read back; most muxers refuse what they cannot hold, these do not."""
+    name = container.format.name
+    if name in ONLY:
+        return codec in ONLY[name]
+    if name == "flv":
+        # with the tag that it has elsewhere, FFmpeg's muxer ends the process
+        return not codec.startswith("pcm_")
+    if name != "mpegts":
+        return True
+    # the muxer goes by the suffix as well
+    blu_ray = Path(container.name).suffix.lower() == ".m2ts"
+    return codec in IN_MPEG_TS | (IN_M2TS if blu_ray else IN_TS)
+
+
+def begins(source: InputContainer, first: VideoFrame, container: str) -> Fraction:
+    """The time in seconds of `source` that becomes 0 in a `container`, which cannot tell it; else 0."""
+    shown = first.pts * first.time_base if first.pts is not None and first.time_base else Fraction(0)
+    start = min(Fraction(source.start_time or 0, 1_000_000), shown)
+    if container == "avi":
+        return start
+    # what begins below zero is hidden in MP4 and its kin
+    return min(start, Fraction(0)) if shown < 0 and container in HIDE_NEGATIVE else Fraction(0)

@@ -1,0 +1,57 @@
+"""What muxers do not say of themselves."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clip_factory import make_clip
+
+from vmaf_train.muxers import begins, holds
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "held"),
+    [
+        ("a.mkv", "pcm_s16le", True),
+        ("a.flv", "aac", True),
+        ("a.flv", "pcm_s16le", False),
+        ("a.ts", "h264", True),
+        ("a.ts", "ffv1", False),
+        ("a.ts", "pcm_bluray", False),
+        ("a.m2ts", "pcm_bluray", True),
+        ("a.yuv", "rawvideo", True),
+        ("a.yuv", "h264", False),
+        ("a.ffmeta", "h264", False),
+    ],
+)
+def test_a_container_holds_what_can_be_read_back(name: str, codec: str, held: bool, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        assert holds(container, codec) == held
+
+
+@pytest.mark.parametrize(
+    ("offset", "container", "start"),
+    [
+        (0, "mp4", 0),
+        (0, "avi", 0),
+        (5, "mp4", 0),
+        (5, "avi", 5),
+        (-2, "mp4", -2),
+        (-2, "matroska", 0),
+    ],
+)
+def test_times_are_moved_where_the_container_cannot_tell_them(
+    offset: int, container: str, start: int, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "a.mkv")
+    with av.open(str(clip)) as source:
+        first = next(source.decode(video=0))
+        first.pts = round(offset / first.time_base)
+
+        class Shifted:
+            start_time = offset * 1_000_000
+
+        assert begins(Shifted(), first, container) == Fraction(start)  # type: ignore[arg-type]
