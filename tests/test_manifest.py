@@ -105,3 +105,15 @@ def test_two_clips_with_one_key_are_named(corpus: Layout, params: Params, clip: 
     (corpus.corpus / "clips_a.mp4").write_bytes(clip.read_bytes())
     with pytest.raises(UserError, match=r"clips_a\.mp4"):
         manifest(params, corpus)
+
+
+def test_one_file_under_several_names_is_told_unless_it_is_one_scene(
+    corpus: Layout, params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest(params, corpus)
+    said = capsys.readouterr().err
+    assert "clips/a.mp4, clips/b.mp4, clips/c.mp4 are one file under several names" in said
+    rows = "clips_a,1.5,one\nclips_b,2.5,one\nclips_c,3.5,one\n"
+    (corpus.corpus / "scores.csv").write_text(f"key,mos,scene\n{rows}")
+    manifest(params, corpus)
+    assert "several names" not in capsys.readouterr().err

@@ -81,3 +81,12 @@ def test_one_value_that_is_not_finite_is_enough_to_be_refused(operator: str, fra
     data = model_bytes(nodes, ("degraded", free), ("filtered", free), {"shift": shift})
     with pytest.raises(UserError, match=r"a\.onnx gives values that are not finite"):
         onnx_runner(data, name="a.onnx")(np.array(frames, np.uint8).reshape(1, 1, 1, 2))
+
+
+def test_a_split_without_a_clip_is_named_with_what_to_change(repository: Layout) -> None:
+    splits = pd.read_parquet(repository.split)
+    splits.assign(split="train").to_parquet(repository.split)
+    with pytest.raises(UserError, match=r"^no test clip has a frame; change `split` in params\.yaml"):
+        split_rows(repository, "test")
+    with pytest.raises(UserError, match=r"^no val clip has a frame that is a clean target \(column `target`"):
+        split_rows(repository, "val", "degraded")

@@ -19,15 +19,17 @@ from vmaf_train.errors import UserError
 from vmaf_train.eval import eval_model
 from vmaf_train.export import export
 from vmaf_train.files import sha256_bytes, sha256_file, write_json
+from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_8_bits, to_unit
 from vmaf_train.params import Params
 from vmaf_train.quantize import quantize
-from vmaf_train.register import _params_sha256, register
+from vmaf_train.register import _description, _params_sha256, register
 from vmaf_train.registry import read_registry
 from vmaf_train.sidecar import read_sidecar
 from vmaf_train.sources import all_imports, sources_sha256
 from vmaf_train.strict_json import read_json
+from vmaf_train.tables import read_table
 from vmaf_train.verify import verify
 
 Make = Callable[..., Params]
@@ -63,7 +65,14 @@ def test_a_sidecar_carries_the_metrics_and_the_split(built: tuple[Params, Layout
         sidecar = read_sidecar(layout.models / f"{model}.json")
         metrics = json.loads(layout.metrics(model).read_text())
         assert sidecar.metrics == {name: value for name, value in metrics.items() if isinstance(value, dict)}
-        assert sum(sidecar.split_counts.values()) == 30
+        used = 30
+        if sidecar.kind is Kind.FILTER:
+            # what scores less than 3 is no clean target to train on
+            frames = read_table(layout.frames / "mos.parquet", stage="frames")
+            splits = read_table(layout.split, stage="split").set_index("key")["split"]
+            training = frames[frames["key"].map(splits) == "train"]
+            used -= int((training["mos"] < 3).sum())
+        assert sum(sidecar.split_counts.values()) == used
         assert (sidecar.corpus, sidecar.label_kind) == ("synthetic", "vmaf-proxy")
 
 
@@ -257,3 +266,32 @@ def test_the_versions_are_of_the_libraries_that_trained_and_not_of_those_that_re
     path.unlink()
     with pytest.raises(UserError, match="run `vmaf-train export nr_metric_v1`"):
         register(params, again)
+
+
+def test_figures_of_another_corpus_are_not_registered(built: tuple[Params, Layout], tmp_path: Path) -> None:
+    params, layout = built
+    again = Layout(tmp_path / "again")
+    shutil.copytree(layout.root, again.root)
+    provenance = read_json(again.provenance, "fetch")
+    write_json(again.provenance, provenance | {"corpus": "folder", "label_kind": "human-mos"})
+    with pytest.raises(
+        UserError, match=r"nr_metric_v1\.json is of corpus synthetic \(vmaf-proxy\), not folder"
+    ):
+        register(params, again)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "blur and JPEG, x264, x265, SVT-AV1, VP9, noise, and clean frames."),
+        (dict.fromkeys(("x264", "x265", "svtav1", "vp9", "blur_jpeg"), 0.0), "noise, and clean frames."),
+    ],
+)
+def test_a_filter_is_described_by_the_damage_that_it_was_trained_on(
+    make_params: Make, change: dict[str, float], said: str
+) -> None:
+    given = make_params(**{f"frames__coded__shares__{name}": share for name, share in change.items()})
+    assert _description(given, "learned_filter_v2").endswith(f"trained on {said}")
+    assert _description(given, "learned_filter_v1").endswith("JPEG (the published pairs).")
+    harder = make_params(frames__jpeg_quality=20)
+    assert _description(harder, "learned_filter_v1").endswith("JPEG of sigma 1.2 and quality 20.")

@@ -12,7 +12,10 @@ from vmaf_train.sidecar import Sidecar
 
 BEGIN = "<!-- metrics: written by vmaf-train register -->"
 END = "<!-- end of metrics -->"
-NOTES = {"synthetic": "**No figure here is a KoNViD-1k result.** The corpus is rendered."}
+NOTES = {
+    "synthetic": "**No figure here is a KoNViD-1k result.** The corpus is rendered, but for photographs and "
+    "clips in `data/photos`, if any."
+}
 LABELS = {
     "vmaf-proxy": "VMAF of the impaired clip against its pristine source, mapped linearly from 20..100 to "
     "1..5 and clipped. **No person rated these clips**, and no figure here says anything about KoNViD-1k.",
@@ -89,7 +92,7 @@ def _filter_row(values: Mapping[str, Any]) -> str:
 
 
 def corpus_line(sidecar: Sidecar) -> str:
-    """One line: which corpus and which labels the figures belong to."""
+    """One line: which corpus and which labels the figures belong to, and how many clips the model uses."""
     counts = sidecar.split_counts
     return (
         f"Corpus `{sidecar.corpus}`, labels `{sidecar.label_kind}`: {counts['train']} clips to train, "
@@ -99,7 +102,10 @@ def corpus_line(sidecar: Sidecar) -> str:
 
 def readme_block(sidecars: list[Sidecar]) -> str:
     """What stands between the README's markers, markers included."""
-    lines = sorted({corpus_line(sidecar) for sidecar in sidecars})
+    used: dict[str, list[str]] = {}
+    for sidecar in sidecars:
+        used.setdefault(corpus_line(sidecar), []).append(sidecar.name)
+    lines = [f"{line} ({', '.join(names)})" if len(used) > 1 else line for line, names in used.items()]
     notes = sorted({NOTES[sidecar.corpus] for sidecar in sidecars if sidecar.corpus in NOTES})
     labels = sorted({f"Labels: {LABELS[sidecar.label_kind]}" for sidecar in sidecars})
     return "\n\n".join([BEGIN, *lines, *notes, *labels, metric_table(sidecars).rstrip(), END])

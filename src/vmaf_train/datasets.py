@@ -138,7 +138,13 @@ def _rows(layout: Layout, table: str, split: str, min_mos: float) -> pd.DataFram
     splits = read_table(layout.split, stage="split")
     rows = rows.merge(splits[splits["split"] == split][["key", "scene"]], on="key")
     if rows.empty:
-        raise UserError(f"no {split} clip has a row in {layout.frames / f'{table}.parquet'}; run `dvc repro`")
+        clean = (
+            ", of clean targets (column `target` of the score table)" if table in PAIR_TABLES.values() else ""
+        )
+        raise UserError(
+            f"no {split} clip has a row in {layout.frames / f'{table}.parquet'}{clean}; add clips, or run "
+            "`dvc repro`"
+        )
     if min_mos > 1:
         scores = read_table(layout.frames / "mos.parquet", stage="frames")
         kept = rows[rows["key"].isin(scores.loc[scores["mos"] >= min_mos, "key"])]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmaf_train.errors import UserError
 from vmaf_train.executor import map_ordered
@@ -16,6 +16,9 @@ from vmaf_train.layout import Layout
 from vmaf_train.mos import find_clips, find_score_table, join, read_scores
 from vmaf_train.params import Params
 from vmaf_train.video import probe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     *("key", "path", "sha256", "width", "height", "fps", "frames", "duration", "codec", "pix_fmt"),
@@ -58,6 +61,7 @@ def manifest(params: Params, layout: Layout) -> int:
     if not rows:
         raise UserError(f"no usable clip in {layout.corpus}: every clip was left out, see the lines above")
     table = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values("key", ignore_index=True)
+    _tell_copies(table)
     write_table(layout.manifest, table)
     return len(table)
 
@@ -73,6 +77,17 @@ def scan_clip(corpus: str, path: str) -> dict[str, Any]:
     if info.frames < 2:
         raise UserError(f"{clip} has a single frame, which is no video; replace the clip or remove it")
     return {"path": path, "sha256": sha256_file(clip), **asdict(info)}
+
+
+def _tell_copies(table: pd.DataFrame) -> None:
+    """Name on stderr clips of equal bytes that may come into different splits."""
+    for _, same in table.groupby("sha256", sort=False):
+        if same["scene"].nunique() > 1:
+            print(
+                f"manifest: {', '.join(same['path'])} are one file under several names; give them one "
+                "`scene` in the score table, or one may be trained on and another tested on",
+                file=sys.stderr,
+            )
 
 
 def check_dropped(dropped: Sequence[str], allowed: int, stage: str) -> None:

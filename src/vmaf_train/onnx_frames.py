@@ -38,7 +38,7 @@ def split_rows(layout: Layout, split: str, array: str = "luma") -> pd.DataFrame:
     Of `degraded` frames those of clean targets alone.
 
     Raises:
-        UserError: the frames or the split have not been made.
+        UserError: the frames or the split have not been made, or no clip is left.
     """
     table = "fragments" if array == "fragments" else "mos"
     rows = read_table(layout.frames / f"{table}.parquet", stage="frames")
@@ -47,7 +47,11 @@ def split_rows(layout: Layout, split: str, array: str = "luma") -> pd.DataFrame:
     if array == "degraded":
         rows = rows[rows["key"].isin(read_table(layout.frames / "pairs.parquet", stage="frames")["key"])]
     splits = read_table(layout.split, stage="split")
-    return rows[rows["key"].isin(splits.loc[splits["split"] == split, "key"])]
+    found = rows[rows["key"].isin(splits.loc[splits["split"] == split, "key"])]
+    if found.empty:
+        clean = " that is a clean target (column `target` of the score table)" if array == "degraded" else ""
+        raise UserError(f"no {split} clip has a frame{clean}; change `split` in params.yaml, or add clips")
+    return found
 
 
 def packed_frames(layout: Layout, array: str, rows: pd.DataFrame) -> NDArray[np.uint8]:

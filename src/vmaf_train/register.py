@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections import Counter
 from typing import Any
 
 from vmaf_train.cards import card, readme_block, with_block
+from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, made_by, replacing, sha256_bytes, sha256_file, write_text
 from vmaf_train.graph import GraphFacts, check_graph, macs
 from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
+from vmaf_train.onnx_frames import frames_of, split_rows
 from vmaf_train.params import FilterRecipe, NrModel, Params
 from vmaf_train.registry import (
     NAME,
@@ -27,7 +28,6 @@ from vmaf_train.sidecar import LUMA, METRIC_LUMA, Sidecar, sidecar_text, write_s
 from vmaf_train.sources import sources_sha256
 from vmaf_train.split import SPLITS
 from vmaf_train.strict_json import read_json
-from vmaf_train.tables import read_table
 
 LICENCE = "BSD-2-Clause-Patent"
 # the stages whose sources, with all that they import, are hashed into the provenance of a model
@@ -40,8 +40,11 @@ DESCRIPTIONS = {
     "fragments": SCORE
     + "a small network over the energies of derivative filters in fragments, small squares "
     "of pixels of the frame as it is shown at about 960x540.",
-    "degraded": FILTER + "a Gaussian blur followed by JPEG (the published pairs).",
-    "mixed": FILTER + "blur and JPEG, x264, x265, SVT-AV1, VP9, noise, and clean frames.",
+}
+PUBLISHED_PAIRS = (1.2, 35)  # sigma of the blur, quality of JPEG
+DAMAGES = {
+    **{"blur_jpeg": "blur and JPEG", "x264": "x264", "x265": "x265", "svtav1": "SVT-AV1", "vp9": "VP9"},
+    **{"noise": "noise", "clean": "clean frames"},
 }
 # frame sizes at which a card states the work, height then width
 CARD_SIZES = {"540p": (540, 960), "1080p": (1080, 1920)}
@@ -64,13 +67,12 @@ def register(params: Params, layout: Layout) -> None:
         UserError: a model, its metrics or its int8 report is missing, or a file breaks the contract.
     """
     corpus = read_json(layout.provenance, "fetch")
-    counts = Counter(read_table(layout.split, stage="split")["split"])
     made_from = {
         "manifest": sha256_file(made_by(layout.manifest, "manifest-scan")),
         "frames": _frames_sha256(layout),
         "sources": sources_sha256(*HASHED),
     }
-    built = [_build(model, params, layout, corpus, counts, made_from) for model in params.models]
+    built = [_build(model, params, layout, corpus, made_from) for model in params.models]
     entries = [_entry(one, params, layout) for one in built]
     write_schemas(layout.models)
     for one in built:
@@ -101,7 +103,6 @@ def _build(
     params: Params,
     layout: Layout,
     corpus: dict[str, Any],
-    counts: Counter[str],
     made_from: dict[str, str],
 ) -> _Built:
     section = params.model(model)
@@ -112,6 +113,11 @@ def _build(
     facts = check_graph(data, name=onnx_name(model))
     report = read_json(layout.int8(model) / "report.json", f"quantize {model}")
     metrics = read_json(layout.metrics(model), f"eval {model}")
+    if any(metrics.get(key) != corpus[key] for key in ("corpus", "label_kind")):
+        raise UserError(
+            f"{layout.metrics(model)} is of corpus {metrics.get('corpus')} ({metrics.get('label_kind')}), "
+            f"not {corpus['corpus']} ({corpus['label_kind']}); run `dvc repro`"
+        )
     versions = read_json(layout.versions(model), f"export {model}")
     is_nr = kind is Kind.NR
     sidecar = Sidecar(
@@ -131,7 +137,7 @@ def _build(
         sha256=sha256,
         corpus=corpus["corpus"],
         label_kind=corpus["label_kind"],
-        split_counts={name: counts[name] for name in SPLITS},
+        split_counts=_split_counts(params, model, layout),
         metrics={name: value for name, value in metrics.items() if isinstance(value, dict)},
         provenance={"params": _params_sha256(params, model), **made_from, "versions": versions},
         licence=LICENCE,
@@ -144,9 +150,22 @@ def _description(params: Params, model: str) -> str:
     section, recipe = params.model(model), params.recipe(model)
     if isinstance(section, NrModel):
         return DESCRIPTIONS["fragments" if section.net.sampling == "fragments" else section.net.design]
-    return DESCRIPTIONS[
-        "mixed" if isinstance(recipe, FilterRecipe) and recipe.pairs == "mixed" else "degraded"
-    ]
+    frames = params.frames
+    if isinstance(recipe, FilterRecipe) and recipe.pairs == "mixed":
+        shares = dataclasses.asdict(frames.coded.shares)
+        *first, last = [DAMAGES[name] for name, share in shares.items() if share]
+        return FILTER + (f"{', '.join(first)}, and {last}." if first else f"{last}.")
+    sigma, quality = frames.blur_sigma, frames.jpeg_quality
+    published = (sigma, quality) == PUBLISHED_PAIRS
+    which = "(the published pairs)" if published else f"of sigma {sigma:g} and quality {quality}"
+    return FILTER + f"a Gaussian blur followed by JPEG {which}."
+
+
+def _split_counts(params: Params, model: str, layout: Layout) -> dict[str, int]:
+    """How many clips of each split a model uses: those that were extracted and, by a filter, are clean."""
+    rows = {name: split_rows(layout, name, frames_of(params.model(model))) for name in SPLITS}
+    rows["train"] = rows["train"][rows["train"]["mos"] >= params.recipe(model).min_mos]
+    return {name: len(rows[name]) for name in SPLITS}
 
 
 def _entry(one: _Built, params: Params, layout: Layout) -> Entry:
