@@ -105,7 +105,7 @@ def readme_block(sidecars: list[Sidecar]) -> str:
     used: dict[str, list[str]] = {}
     for sidecar in sidecars:
         used.setdefault(corpus_line(sidecar), []).append(sidecar.name)
-    lines = [f"{line} ({', '.join(names)})" if len(used) > 1 else line for line, names in used.items()]
+    lines = [f"{line[:-1]} ({', '.join(names)})." if len(used) > 1 else line for line, names in used.items()]
     notes = sorted({NOTES[sidecar.corpus] for sidecar in sidecars if sidecar.corpus in NOTES})
     labels = sorted({f"Labels: {LABELS[sidecar.label_kind]}" for sidecar in sidecars})
     return "\n\n".join([BEGIN, *lines, *notes, *labels, metric_table(sidecars).rstrip(), END])
