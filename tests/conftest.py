@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from vmaf_train.camera import Frames
 from vmaf_train.layout import Layout
 from vmaf_train.params import Params
 from vmaf_train.params_reader import parse_params
+from vmaf_train.scenes import render_clip
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,6 +55,12 @@ def make_params(raw_params: Callable[..., dict[str, Any]]) -> Callable[..., Para
 def layout(tmp_path: Path) -> Layout:
     """An empty repository of one's own."""
     return Layout(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def pristine() -> Frames:
+    """Four rendered frames of 192x128, which tests must not change."""
+    return render_clip("0005", 1, 192, 128, 4)
 
 
 @pytest.fixture(scope="session")

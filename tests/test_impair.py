@@ -4,6 +4,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from impaired_clip import score_of
 
 from vmaf_train.camera import Frames
 from vmaf_train.impair import (
@@ -17,18 +18,6 @@ from vmaf_train.impair import (
 )
 from vmaf_train.labels import vmaf
 from vmaf_train.leaves import seeded
-from vmaf_train.scenes import render_clip
-
-
-@pytest.fixture(scope="module")
-def pristine() -> Frames:
-    return render_clip("0005", 1, 192, 128, 4)
-
-
-def score(pristine: Frames, impairment: Impairment, folder: Path) -> float:
-    path = folder / "clip.mp4"
-    encode(damage(pristine, impairment, seeded(1, "x")), impairment, 24, path)
-    return vmaf([path], pristine, 24)[0]
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -74,8 +63,8 @@ def test_clips_encoded_together_are_those_encoded_alone(pristine: Frames, tmp_pa
 def test_more_damage_scores_less(
     mild: dict[str, float], strong: dict[str, float], pristine: Frames, tmp_path: Path
 ) -> None:
-    light = score(pristine, Impairment(codec="x264", quality=16, **mild), tmp_path)  # type: ignore[arg-type]
-    heavy = score(pristine, Impairment(codec="x264", quality=16, **strong), tmp_path)  # type: ignore[arg-type]
+    light = score_of(pristine, Impairment(codec="x264", quality=16, **mild), tmp_path)  # type: ignore[arg-type]
+    heavy = score_of(pristine, Impairment(codec="x264", quality=16, **strong), tmp_path)  # type: ignore[arg-type]
     assert light > heavy + 5
 
 
@@ -128,7 +117,7 @@ def test_grain_on_a_bad_encode_does_not_bring_back_what_it_took(pristine: Frames
     plain = Impairment(codec="x264", quality=14)
     coarse = replace(plain, earlier="x264", earlier_quality=44)
     grained = replace(coarse, grain=6.0)
-    scores = [score(pristine, one, tmp_path) for one in (plain, coarse, grained)]
+    scores = [score_of(pristine, one, tmp_path) for one in (plain, coarse, grained)]
     assert scores[0] > scores[1] + 20
     assert scores[2] < scores[1] + 3
     detail = [

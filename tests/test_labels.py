@@ -1,23 +1,12 @@
 from pathlib import Path
 
 import pytest
+from impaired_clip import score_of
 
 from vmaf_train.camera import Frames
 from vmaf_train.impair import Impairment, damage, encode
 from vmaf_train.labels import libvmaf_version, vmaf, vmaf_to_mos
 from vmaf_train.leaves import seeded
-from vmaf_train.scenes import render_clip
-
-
-@pytest.fixture(scope="module")
-def pristine() -> Frames:
-    return render_clip("0005", 1, 192, 128, 4)
-
-
-def score(pristine: Frames, impairment: Impairment, folder: Path) -> float:
-    path = folder / "clip.mp4"
-    encode(damage(pristine, impairment, seeded(1, "x")), impairment, 24, path)
-    return vmaf([path], pristine, 24)[0]
 
 
 def test_clips_measured_together_score_as_each_alone(pristine: Frames, tmp_path: Path) -> None:
@@ -44,7 +33,7 @@ def test_the_first_frame_does_not_count_and_every_other_does(pristine: Frames, t
 
 
 def test_an_untouched_clip_scores_near_the_top(pristine: Frames, tmp_path: Path) -> None:
-    assert score(pristine, Impairment(codec="x264", quality=1), tmp_path) > 96
+    assert score_of(pristine, Impairment(codec="x264", quality=1), tmp_path) > 96
 
 
 @pytest.mark.parametrize(("value", "mos"), [(0, 1), (20, 1), (60, 3), (100, 5)])
@@ -60,5 +49,5 @@ def test_a_smaller_clip_is_measured_as_enlarged_with_bicubic_interpolation(
     pristine: Frames, tmp_path: Path
 ) -> None:
     stored = [Impairment(codec="x264", quality=1, factor=3.0, enlarged=large) for large in (False, True)]
-    small, large = (score(pristine, impairment, tmp_path) for impairment in stored)
+    small, large = (score_of(pristine, impairment, tmp_path) for impairment in stored)
     assert small == pytest.approx(large, abs=3)

@@ -43,6 +43,9 @@ class Encoder:
         """The same encoder, which leaves the terminal alone but for errors unless the options say otherwise.
 
         libx265 and SVT-AV1 print by themselves, through the progress bar; SVT-AV1 listens to the environment.
+
+        Raises:
+            UserError: no such video encoder.
         """
         options, name = dict(self.options), self._codec().name  # `av1` is an alias
         if name == "libx265":

@@ -103,7 +103,6 @@ def filter_video(
     encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
     check_strength(strength)
-    encoder.pixel_formats()
     check_target(source, target, force)
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:

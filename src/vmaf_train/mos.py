@@ -77,8 +77,13 @@ def find_clips(corpus: Path) -> list[PurePosixPath]:
         for path in corpus.rglob("*")
         if path.suffix.lower() in CLIP_SUFFIXES and path.is_file()
         for relative in [PurePosixPath(path.relative_to(corpus).as_posix())]
-        if not any(part.startswith(".") for part in relative.parts)
+        if not is_hidden(relative)
     )
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a file or a folder above it is hidden: a thumbnail, or what macOS lays beside a file."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def find_score_table(corpus: Path) -> Path:

@@ -119,10 +119,9 @@ class Output:
         self._copies: dict[int, Stream] = {}
         self._captions_lost = encoder.name not in KEEP_CAPTIONS
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
-        # AVI counts frames
-        counts = container.format.name == "avi"
-        asked = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
-        self._base = 1 / self._rate if counts else asked
+        self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
+        if container.format.name == "avi":  # it counts frames
+            self._base = 1 / self._rate
         self._path = source.name.removeprefix("file:")
         self._start_at = begins(source, first, container.format.name)
         self._clock = Clock(self._base, self._rate, self._path, self._start_at)

@@ -13,9 +13,10 @@ Sampling = Literal["area", "fragments"]
 LabelKind = Literal["human-mos", "vmaf-proxy"]
 # a model's id names its files and, in libvmaf's client, its metric
 MODEL_ID = "[a-z][a-z0-9_]{0,63}"
-LIBVMAF_METRICS = (
-    *("vmaf", "cambi", "ciede2000", "float_psnr", "float_ssim", "float_ms_ssim"),
-    *(f"{name}{plane}" for name in ("psnr", "apsnr", "psnr_hvs") for plane in ("", "_y", "_cb", "_cr")),
+# names of libvmaf's own metrics, which no id may be; a test asks libvmaf for them
+LIBVMAF_METRIC = (
+    r"vmaf|cambi|ciede2000|(integer_)?(aim|motion\d?|adm\d|(adm|vif)_scale\d)"
+    r"|a?psnr(_hvs)?(_y|_cb|_cr)?|float_[a-z0-9_]+"
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from vmaf_train.errors import UserError
 from vmaf_train.params import (
-    LIBVMAF_METRICS,
+    LIBVMAF_METRIC,
     MODEL_ID,
     MODEL_KINDS,
     ArchiveSizes,
@@ -189,7 +189,7 @@ def _list_of_ids(value: Any, source: str) -> list[str]:
             f"{source}: models is {value!r}; expected a list of different model ids such as [nr_metric_v1]: "
             "a lower-case letter, then such letters, digits and underscores, at most 64 in all"
         )
-    if taken := sorted(set(good) & set(LIBVMAF_METRICS)):
+    if taken := [name for name in good if re.fullmatch(LIBVMAF_METRIC, name)]:
         raise UserError(f"{source}: models lists {taken[0]!r}, a metric of libvmaf's own; give another id")
     return good
 

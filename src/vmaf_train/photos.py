@@ -12,7 +12,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
-from vmaf_train.mos import CLIP_SUFFIXES
+from vmaf_train.mos import CLIP_SUFFIXES, is_hidden
 from vmaf_train.own import own_folder
 from vmaf_train.scenes import FINE
 
@@ -34,7 +34,8 @@ def find_photos(value: str, layout: Layout) -> list[Path]:
         return []
     folder = own_folder("corpus.synthetic.photos", value, layout)
     kinds = PHOTO_SUFFIXES + CLIP_SUFFIXES
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    below = sorted(folder.rglob("*"))
+    files = [path for path in below if path.is_file() and not is_hidden(path.relative_to(folder))]
     found = [path for path in files if path.suffix.lower() in kinds]
     if not found and not optional:
         raise UserError(
@@ -46,11 +47,6 @@ def find_photos(value: str, layout: Layout) -> list[Path]:
         names = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
         print(f"fetch: files of {folder} that are no known photograph or clip, left out: {names}")
     return found
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Of a hidden folder or hidden itself: a thumbnail, or what macOS lays beside a file."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames: int) -> Frames:

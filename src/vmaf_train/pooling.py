@@ -31,7 +31,7 @@ def pool(scores: NDArray[np.floating[Any]]) -> Pooled:
     if not len(scores):
         raise ValueError("no scores to pool")
     values = scores.astype(np.float64)
-    # an extrapolated score may lie below 0, and near -1 the sum would be of anything
+    # an extrapolated score may lie below 0, and near -1 its reciprocal would be all that counts
     shifted = np.maximum(values, 0.0) + 1.0
     low, high = float(values.min()), float(values.max())
     return Pooled(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from vmaf_train.errors import UserError
 from vmaf_train.files import write_json
 from vmaf_train.graph import OPSET
-from vmaf_train.params import LIBVMAF_METRICS, MODEL_ID, LabelKind, Sampling
+from vmaf_train.params import LIBVMAF_METRIC, MODEL_ID, LabelKind, Sampling
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
@@ -87,7 +87,7 @@ SIDECAR_SCHEMA: dict[str, Any] = {
     "title": "What a model takes, gives and was trained on; lies beside its ONNX file",
     **_closed(
         {
-            "name": _ID | {"not": {"enum": list(LIBVMAF_METRICS)}},
+            "name": _ID | {"not": {"pattern": f"^({LIBVMAF_METRIC})$"}},
             "kind": _KIND,
             "input_name": _TEXT,
             "output_name": _TEXT,
