@@ -136,15 +136,14 @@ def cut(frames: Tensor, index: Tensor, windows: Windows, crop: int) -> Tensor:
 
     `mirror` swaps left and right, `turn` top and bottom. The pixels never leave the device of `frames`.
     """
-    device = frames.device
-    # in one piece: to a GPU each copy takes about as long
-    index, top, left, mirror, turn = torch.stack([index, *windows]).to(device)[:, :, None]
     height, width = (crop, crop) if crop else frames.shape[1:]
-    down, across = torch.arange(height, device=device), torch.arange(width, device=device)
-    rows = top + torch.where(turn > 0, height - 1 - down, down)
-    columns = left + torch.where(mirror > 0, width - 1 - across, across)
-    picked = frames[index[:, :, None], rows[:, :, None], columns[:, None, :]]
-    return picked[:, None]
+    pieces = []
+    # slices: an index for each pixel takes five times as long
+    for item, top, left, mirror, turn in torch.stack([index, *windows], 1).tolist():
+        piece = frames[item, top : top + height, left : left + width]
+        axes = [axis for axis, swapped in enumerate((turn, mirror)) if swapped]
+        pieces.append(piece.flip(axes) if axes else piece)
+    return torch.stack(pieces)[:, None]
 
 
 def _scored(data: FrameMOSDataset, index: Tensor, windows: Windows, crop: int) -> ScoredBatch:

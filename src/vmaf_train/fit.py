@@ -35,7 +35,7 @@ from vmaf_train.metric_nets import Metric
 from vmaf_train.nets import build
 from vmaf_train.params import FilterRecipe, Model, NrModel, Params, Recipe
 
-VALIDATIONS = 20  # of a capped run; the reference recipe validates after every epoch
+VALIDATIONS = 10  # of a capped run; the reference recipe validates after every epoch
 VALIDATION_BATCH = 8  # small: activations stay in a processor's cache, and no figure depends on it
 GPU_VALIDATION_BATCH = 128
 STRATEGIES = ("auto", "ddp")  # the weights lie whole in the process that writes the checkpoint
