@@ -40,16 +40,18 @@ def vmaf(paths: Sequence[Path], pristine: Frames, fps: int) -> list[float]:
     ]
     joined = ffmpeg.concat(*clips) if len(clips) > 1 else clips[0]
     what = f"measuring VMAF of {', '.join(path.name for path in paths)}"
-    report = _vmaf_report(joined, pristine, fps, what, times=len(paths))
-    frames = [frame["metrics"]["vmaf"] for frame in report["frames"]]
-    count = len(pristine)
-    if len(frames) != count * len(paths):
-        raise UserError(
-            f"{what}: {len(frames)} frames of {count * len(paths)}; free some disk space and run again"
-        )
-    first = 1 if count > 1 else 0
-    groups = [frames[start + first : start + count] for start in range(0, len(frames), count)]
-    return [sum(group) / len(group) for group in groups]
+    count, whole = len(pristine), len(pristine) * len(paths)
+    # of clips of two frames every second frame counts; one more in front gives these even numbers
+    lead, step = (1, 2) if count == 2 else (0, 1)
+    report = _vmaf_report(joined, pristine, fps, what, times=len(paths), lead=lead, step=step)
+    scores = {frame["frameNum"]: frame["metrics"]["vmaf"] for frame in report["frames"]}
+    wanted = len(range(0, lead + whole, step))
+    if len(scores) != wanted:
+        raise UserError(f"{what}: {len(scores)} scores of {wanted}; free some disk space and run again")
+    shown = range(1 if count > 1 else 0, count)
+    return [
+        sum(scores[lead + start + index] for index in shown) / len(shown) for start in range(0, whole, count)
+    ]
 
 
 def libvmaf_version() -> str:
@@ -61,17 +63,26 @@ def libvmaf_version() -> str:
     return str(report["version"])
 
 
-def _vmaf_report(shown: Any, pristine: Frames, fps: int, what: str, times: int = 1) -> dict[str, Any]:
-    """libvmaf's report of a stream of the pristine size against `times` repetitions of `pristine`."""
+def _vmaf_report(
+    shown: Any, pristine: Frames, fps: int, what: str, *, times: int = 1, lead: int = 0, step: int = 1
+) -> dict[str, Any]:
+    """libvmaf's report of a stream of the pristine size against `times` repetitions of `pristine`.
+
+    It has every `step`th frame, after `lead` copies of the first frame are put in front of both.
+    """
     import ffmpeg
 
     with tempfile.TemporaryDirectory(prefix="vmaf-train-") as folder:
         log = Path(folder) / "vmaf.json"
         raw, data = grey_video(pristine, fps)
-        pair = [_renumbered(shown, fps), _renumbered(raw, fps)]
-        options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1}
+        again = raw.filter("loop", loop=times - 1, size=len(pristine))
+        pair = [
+            _renumbered(stream.filter("tpad", start=lead, start_mode="clone"), fps)
+            for stream in (shown, again)
+        ]
+        options = {"model": f"version={VMAF_MODEL}", "log_fmt": "json", "n_threads": 1, "n_subsample": step}
         measured = ffmpeg.filter(pair, "libvmaf", log_path=str(log), **options)
-        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=data * times)
+        run_ffmpeg(ffmpeg.output(measured, "pipe:", format="null"), what=what, data=data)
         try:
             report: dict[str, Any] = json.loads(log.read_text())
         except (OSError, ValueError):
