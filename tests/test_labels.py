@@ -32,6 +32,19 @@ def test_the_first_frame_does_not_count_and_every_other_does(pristine: Frames, t
     assert max(scores[1:]) < 80
 
 
+def test_of_two_frames_the_second_alone_counts_for_each_clip(pristine: Frames, tmp_path: Path) -> None:
+    both, fine = pristine[:2], Impairment(codec="x264", quality=1)
+    paths = [tmp_path / f"{name}.mp4" for name in ("whole", "first", "second")]
+    for path, spoilt in zip(paths, (None, 0, 1), strict=True):
+        clip = both.copy()
+        if spoilt is not None:
+            clip[spoilt] = clip[spoilt].mean()
+        encode(clip, fine, 24, path)
+    whole, first, second = vmaf(paths, both, 24)
+    assert min(whole, first) > 96
+    assert second < 80
+
+
 def test_an_untouched_clip_scores_near_the_top(pristine: Frames, tmp_path: Path) -> None:
     assert score_of(pristine, Impairment(codec="x264", quality=1), tmp_path) > 96
 
