@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import av
 import clip_factory
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from vmaf_train.camera import Frames
 from vmaf_train.errors import UserError
 from vmaf_train.impair import Impairment, encode
 from vmaf_train.layout import Layout
@@ -74,10 +76,18 @@ def test_the_corpus_that_is_about_to_be_replaced_gives_no_photos(layout: Layout,
 
 
 def test_a_photo_becomes_a_clip_in_limited_range(tmp_path: Path) -> None:
-    path = save(tmp_path / "white.png", 800, 600, 255)
-    clip = photo_clip(path, "0000", 1, 160, 96, 3)
+    halves = np.tile(np.repeat(np.array([0, 255], np.uint8), 400), (600, 1))
+    Image.fromarray(halves).save(tmp_path / "halves.png")
+    clip = photo_clip(tmp_path / "halves.png", "0000", 1, 160, 96, 3)
     assert clip.shape == (3, 96, 160)
-    assert (clip == 235).all()
+    assert (clip[:, :, :20] == 16).all()
+    assert (clip[:, :, -20:] == 235).all()
+
+
+def test_a_photo_of_one_grey_level_is_refused_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "white.png", 800, 600, 255)
+    with pytest.raises(UserError, match=r"white\.png shows one grey level, which is no picture; replace or"):
+        photo_clip(path, "0000", 1, 160, 96, 3)
 
 
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
@@ -125,11 +135,135 @@ def test_a_damaged_photo_is_refused_by_name(tmp_path: Path) -> None:
         photo_clip(whole, "0000", 1, 160, 96, 3)
 
 
-def test_the_first_frames_of_a_clip_keep_their_codes(tmp_path: Path) -> None:
+def test_the_frames_of_a_clip_keep_their_codes(tmp_path: Path) -> None:
     frames = render_clip("0005", 1, 160, 96, 4)
     encode(frames, Impairment(codec="x264", quality=1), 24, tmp_path / "own.mp4")
-    clip = photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
-    assert np.abs(clip.astype(int) - frames[:3]).mean() < 1
+    clip = photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 2)
+    assert np.abs(clip.astype(int) - frames[2:]).mean() < 1
+
+
+def numbers(clip: Frames) -> list[int]:
+    return [clip_factory.number_in(frame) for frame in clip]
+
+
+# where the search is not exact, the next key frame is as good: they are 12 frames apart
+AFTER = {
+    "open_gop.ts": 36,
+    "hevc_open_gop.mp4": 24,
+    "mpeg2.mpg": 36,
+    "mpeg4.avi": 24,
+    "intra_refresh.mp4": 33,
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "closed_gop.mp4",
+        "open_gop.mkv",
+        "no_duration.mkv",
+        "no_times.h264",
+        "interlaced.mp4",
+        "rgb.mkv",
+        *AFTER,
+    ],
+)
+def test_the_frames_of_a_clip_are_those_from_its_middle_on(tmp_path: Path, name: str) -> None:
+    path = clip_factory.known_clip(tmp_path, name)
+    first = AFTER.get(name, clip_factory.MIDDLE)
+    assert numbers(photo_clip(path, "0000", 1, 160, 96, 3)) == [first, first + 1, first + 2]
+
+
+def test_the_middle_of_a_clip_is_half_of_its_time_not_of_its_frames(tmp_path: Path) -> None:
+    # from frame 30 on each frame is shown four times as long: 60 frames' time of the whole 90 follow it
+    slower = ["-vf", "setpts='if(lt(N,30),N,30+4*(N-30))/30/TB'", "-fps_mode", "vfr"]
+    path = clip_factory.make_clip(tmp_path / "slower.mkv", *clip_factory.X264, *slower)
+    assert numbers(photo_clip(path, "0000", 1, 160, 96, 3)) == [34, 35, 36]
+
+
+def test_a_clip_with_fewer_frames_after_its_middle_gives_its_last_ones(tmp_path: Path) -> None:
+    path = clip_factory.known_clip(tmp_path, "closed_gop.mp4")
+    assert numbers(photo_clip(path, "0000", 1, 160, 96, 24)) == list(range(21, 45))
+    assert numbers(photo_clip(path, "0000", 1, 160, 96, 45)) == list(range(45))
+
+
+def test_a_clip_that_ends_before_its_header_says_gives_the_middle_of_what_is_there(tmp_path: Path) -> None:
+    intra = ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "5", "-movflags", "+faststart"]
+    path = clip_factory.make_clip(tmp_path / "cut.mp4", *intra)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    first, *others = numbers(photo_clip(path, "0000", 1, 160, 96, 3))
+    assert 5 <= first <= 9
+    assert others == [first + 1, first + 2]
+
+
+def test_what_comes_before_the_middle_of_a_clip_is_not_decoded(tmp_path: Path) -> None:
+    path = clip_factory.known_clip(tmp_path, "motion_jpeg.mp4")
+    clip_factory.zero_packet(path, 5)
+    assert numbers(photo_clip(path, "0000", 1, 160, 96, 3)) == [23, 24, 25]
+
+
+def test_a_clip_whose_middle_cannot_be_decoded_is_refused_by_name(tmp_path: Path) -> None:
+    path = clip_factory.zero_packet(clip_factory.known_clip(tmp_path, "closed_gop.mp4"), 24)
+    with pytest.raises(UserError, match=r"closed_gop\.mp4: cannot decode .*; replace"):
+        photo_clip(path, "0000", 1, 160, 96, 3)
+
+
+def test_a_clip_whose_middle_the_decoder_patched_up_is_refused_by_name(tmp_path: Path) -> None:
+    path = clip_factory.make_clip(tmp_path / "hurt.mkv", "-c:v", "mpeg2video", "-g", "1", "-q:v", "2")
+    with av.open(str(path)) as container:
+        packet = list(container.demux(video=0))[24]
+    with open(path, "r+b") as handle:
+        handle.seek(packet.pos + packet.size // 2)
+        handle.write(bytes(packet.size // 4))
+    with pytest.raises(UserError, match=r"hurt\.mkv: the frames in its middle are damaged; replace"):
+        photo_clip(path, "0000", 1, 160, 96, 3)
+
+
+def fading(path: Path, count: int) -> Path:
+    """A clip of 30 frames of which the first `count` are black."""
+    frames = np.stack([clip_factory.numbered_frame(number) for number in range(30)])
+    frames[:count] = 16
+    encode(frames, Impairment(codec="x264", quality=20), 24, path)
+    return path
+
+
+def test_a_film_that_opens_in_black_is_no_black_scene(tmp_path: Path) -> None:
+    clip = photo_clip(fading(tmp_path / "film.mp4", 12), "0000", 1, 160, 96, 3)
+    assert numbers(clip) == [15, 16, 17]
+
+
+@pytest.mark.parametrize("count", [16, 30])
+def test_a_clip_with_a_frame_of_one_grey_level_in_its_middle_is_refused_by_name(
+    tmp_path: Path, count: int
+) -> None:
+    path = fading(tmp_path / "film.mp4", count)
+    with pytest.raises(
+        UserError, match=r"film\.mp4 shows one grey level in its middle, .* 3 frames .*; cut it"
+    ):
+        photo_clip(path, "0000", 1, 160, 96, 3)
+
+
+def test_a_clip_on_its_side_is_turned_upright(tmp_path: Path) -> None:
+    flat = clip_factory.make_clip(tmp_path / "flat.mp4", "-vf", "transpose=clock", *clip_factory.X264)
+    turned = tmp_path / "turned.mp4"
+    clip_factory.ffmpeg("-display_rotation", "90", "-i", flat, "-c", "copy", turned)
+    assert numbers(photo_clip(turned, "0000", 1, 160, 96, 3)) == [23, 24, 25]
+
+
+def test_a_larger_clip_of_another_form_is_shrunk_and_cut_as_ffmpeg_does(tmp_path: Path) -> None:
+    path = clip_factory.make_clip(tmp_path / "large.mp4", *clip_factory.X264, width=400, height=320, count=10)
+    as_is = [
+        "scale=160:96:force_original_aspect_ratio=increase:flags=area",
+        "crop=160:96",
+        "format=yuv420p",
+        "extractplanes=y",
+    ]
+    raw = clip_factory.ffmpeg(
+        *["-i", path, "-vf", ",".join(["select=gte(n\\,5)", *as_is])],
+        *["-fps_mode", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"],
+    )
+    wanted = np.frombuffer(raw, np.uint8).reshape(-1, 96, 160)[:3]
+    assert np.abs(photo_clip(path, "0000", 1, 160, 96, 3).astype(int) - wanted).max() <= 1
 
 
 def test_a_short_clip_is_refused_by_name(tmp_path: Path) -> None:
@@ -147,7 +281,7 @@ def test_a_small_clip_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_damaged_clip_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.mp4").write_bytes(b"not a clip")
-    with pytest.raises(UserError, match=r"cannot read clip .*own\.mp4"):
+    with pytest.raises(UserError, match=r"own\.mp4: cannot decode .*; replace the clip or"):
         photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
 
 
@@ -163,8 +297,13 @@ def test_a_photo_taken_on_the_side_is_turned_upright(tmp_path: Path) -> None:
     assert np.array_equal(side, upright_clip)
 
 
-def test_a_full_range_clip_becomes_limited_range(tmp_path: Path) -> None:
-    white = ["-f", "lavfi", "-i", "color=white:s=320x240:r=24:d=0.2", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p"]
-    clip_factory.ffmpeg(*white, tmp_path / "full.mkv")
-    clip = photo_clip(tmp_path / "full.mkv", "0000", 1, 160, 96, 3)
-    assert np.abs(clip.astype(int) - 235).max() <= 1
+@pytest.mark.parametrize(
+    "name", ["mjpeg yuvj420p", "ffv1 gray", "ffv1 gray10le", "ffv1 bgr0", "libx264rgb rgb24"]
+)
+def test_a_full_range_clip_becomes_limited_range(tmp_path: Path, name: str) -> None:
+    codec, pixels = name.split()
+    halves = "color=white:s=320x240:r=24:d=0.2,drawbox=w=160:color=black:t=fill"
+    clip_factory.ffmpeg("-f", "lavfi", "-i", halves, "-c:v", codec, "-pix_fmt", pixels, tmp_path / "full.mkv")
+    clip = photo_clip(tmp_path / "full.mkv", "0000", 1, 160, 96, 3).astype(int)
+    assert np.abs(clip[:, :, :76] - 16).max() <= 1
+    assert np.abs(clip[:, :, 84:] - 235).max() <= 1

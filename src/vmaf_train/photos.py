@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, dropwhile, islice, takewhile
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from PIL import ExifTags, Image, ImageOps
 
 from vmaf_train.camera import HIGH, LOW, MARGIN, Frames, camera
+from vmaf_train.condition import FULL_RANGE, is_flat
+from vmaf_train.container import Span, declared_span, frames_of, opened, packets_of, read_packets
 from vmaf_train.errors import UserError
-from vmaf_train.ffmpeg import run_ffmpeg
 from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
+from vmaf_train.luma import GRAY_ALPHA, Plane, area_resize, luma_of
 from vmaf_train.mos import CLIP_SUFFIXES, is_hidden
 from vmaf_train.own import own_folder
 from vmaf_train.scenes import FINE
@@ -19,6 +30,8 @@ from vmaf_train.scenes import FINE
 PAGE = "README.md"
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# full-range codes as limited range, as video is coded
+LIMITED = (np.arange(256) * ((HIGH - LOW) / 255) + LOW + 0.5).astype(np.uint8)
 
 
 def find_photos(value: str, layout: Layout) -> list[Path]:
@@ -52,15 +65,24 @@ def find_photos(value: str, layout: Layout) -> list[Path]:
 def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames: int) -> Frames:
     """A pristine clip from one file: uint8 luma (frames, height, width), limited range.
 
-    A camera moves over a photograph; of a clip, the first frames are taken. Both are shrunk to cover
-    the frame and cut to its form.
+    A camera moves over a photograph; of a clip, the frames from its middle on are taken, as films open in
+    black. Both are shrunk to cover the frame and cut to its form.
 
     Raises:
-        UserError: the file is damaged, smaller than the frame, or a clip too short.
+        UserError: the file is damaged, smaller than the frame, of one grey level, or a clip too short.
     """
     if path.suffix.lower() in PHOTO_SUFFIXES:
-        return camera(_photo(path, width, height), seeded(seed, "photo", name), width, height, frames)
-    return _clip(path, width, height, frames)
+        clip = camera(_photo(path, width, height), seeded(seed, "photo", name), width, height, frames)
+        if any(map(is_flat, clip)):
+            raise UserError(f"{path} shows one grey level, which is no picture; replace or remove it")
+        return clip
+    clip = _clip(path, width, height, frames)
+    if any(map(is_flat, clip)):
+        raise UserError(
+            f"{path} shows one grey level in its middle, where the scene's {frames} frames are taken; cut it "
+            "so that a picture is there, or remove it"
+        )
+    return clip
 
 
 def _photo(path: Path, width: int, height: int) -> Image.Image:
@@ -77,8 +99,7 @@ def _photo(path: Path, width: int, height: int) -> Image.Image:
     if cover < 1:
         size = (round(grey.width * cover), round(grey.height * cover))
         grey = grey.resize(size, Image.Resampling.LANCZOS)
-    codes = np.arange(256) * ((HIGH - LOW) / 255) + LOW + 0.5
-    return Image.fromarray(codes.astype(np.uint8)[np.asarray(grey)])
+    return Image.fromarray(LIMITED[np.asarray(grey)])
 
 
 def _grey(path: Path, picture: Image.Image) -> Image.Image:
@@ -94,40 +115,111 @@ def _grey(path: Path, picture: Image.Image) -> Image.Image:
 
 
 def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
-    import ffmpeg
-
     _refuse_small(path, _clip_size(path), (width, height))
-    cover = {"force_original_aspect_ratio": "increase", "flags": "area", "out_range": "tv"}
-    luma = (
-        ffmpeg.input(str(path), threads=1)
-        .video.filter("scale", width, height, **cover)
-        .filter("crop", width, height)
-        .filter("format", "yuv420p")
-        .filter("extractplanes", "y")
-        .output("pipe:", format="rawvideo", pix_fmt="gray", vframes=frames)
-    )
-    data = np.frombuffer(run_ffmpeg(luma, what=f"reading {path}"), np.uint8)
-    if data.size < frames * height * width:
+    shown = [_cut(frame, path, width, height) for frame in _sought(path, frames)]
+    if len(shown) < frames:
+        shown = [_cut(frame, path, width, height) for frame in _walked(path, frames)]
+    if len(shown) < frames:
         raise UserError(
-            f"clip {path} has {data.size // (height * width)} frames, fewer than corpus.synthetic.frames "
-            f"({frames}); remove it or lower the number"
+            f"clip {path} has {len(shown)} frames, fewer than corpus.synthetic.frames ({frames}); remove it "
+            "or lower the number"
         )
-    return data[: frames * height * width].reshape(frames, height, width)
+    return np.stack(shown)
 
 
 def _clip_size(path: Path) -> tuple[int, int]:
-    """Width and height of a clip's pictures as they are shown, which ffmpeg turns as the file says."""
-    # not video.probe: the whole corpus would be rendered anew whenever that module changes
-    import av
+    """Width and height of a clip's pictures as they are shown."""
+    with opened(path) as (container, stream):
+        first = next(frames_of(container, stream), None)
+        if first is None:
+            raise UserError(f"{path} has no picture; remove or replace it")
+        height, width = luma_of(first, path).shape
+    return width, height
 
-    try:
-        with av.open(str(path)) as container:
-            frame = next(container.decode(video=0), None) if container.streams.video else None
-    except (av.FFmpegError, OSError) as error:
-        raise UserError(f"cannot read clip {path} ({error}); remove or replace it") from None
-    if frame is None:
-        raise UserError(f"{path} has no picture; remove or replace it")
-    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+
+def _sought(path: Path, frames: int) -> Iterator[VideoFrame]:
+    """Yield `frames` frames from the first at or after half of the duration on, after a seek.
+
+    In the middle of an open group of pictures the next key frame is the first. There are fewer than
+    `frames` where the header does not tell the duration, tells it wrongly, or the clip is damaged there.
+    """
+    with opened(path) as (container, stream), contextlib.suppress(av.FFmpegError):
+        span = _span(container, stream)
+        if span is None:
+            return
+        container.seek(span.start + int(span.duration / 2), stream=stream)
+        packets = dropwhile(lambda packet: not packet.is_keyframe, packets_of(container, stream))
+        key = next(packets, None)
+        if key is None or key.pts is None:
+            return
+        # frames shown before the key frame may lean on others that were not decoded
+        start = max(key.pts, span.start + math.ceil(span.duration / 2))
+        decoded = (frame for packet in chain([key], packets) for frame in packet.decode())
+        late = dropwhile(lambda frame: frame.pts is None or frame.pts < start, decoded)
+        yield from takewhile(lambda frame: not frame.is_corrupt, islice(late, frames))
+
+
+def _span(container: Any, stream: VideoStream) -> Span | None:
+    """When the pictures are shown, by the header or the demuxer's estimate, which need not be exact here."""
+    span = declared_span(container, stream)
+    if span is None and stream.start_time is not None and stream.duration is not None:
+        return Span(stream.start_time, Fraction(stream.duration))
+    return span
+
+
+def _walked(path: Path, frames: int) -> Iterator[VideoFrame]:
+    """Yield the same frames, decoded from the start on; of a clip with fewer after its middle, the last ones.
+
+    Raises:
+        UserError: one of them is damaged.
+    """
+    first = _first_by_walk(path, frames)
+    with opened(path) as (container, stream):
+        for frame in islice(frames_of(container, stream), first, first + frames):
+            if frame.is_corrupt:
+                raise UserError(f"{path}: the frames in its middle are damaged; replace or remove it")
+            yield frame
+
+
+def _first_by_walk(path: Path, frames: int) -> int:
+    with opened(path) as (container, stream):
+        packets = read_packets(container, stream)
+    span: Span | None = None
+    middle: int | None = None
+    index = -1
+    # decoded twice rather than kept: a thousand large frames do not fit into memory
+    with opened(path) as (container, stream):
+        for index, frame in enumerate(frames_of(container, stream)):
+            if index == 0 and packets.span is not None and frame.pts is not None:
+                span = Span(frame.pts, packets.span.duration)
+            if span is None or frame.pts is None:
+                late = 2 * index >= packets.count
+            else:
+                late = span.reaches_middle(frame.pts)
+            if late and middle is None:
+                middle = index
+            if middle is not None and index + 1 >= middle + frames:
+                return middle
+    return max(0, index + 1 - frames)
+
+
+def _cut(frame: VideoFrame, path: Path, width: int, height: int) -> Plane:
+    """Luma in limited range, shrunk to cover the wanted size, of which the middle is cut out."""
+    if frame.format.is_rgb or frame.format.has_palette:
+        # RGB that says it is full range would become luma of full range
+        frame = frame.reformat(format="yuv444p", dst_color_range="MPEG", threads=1)
+    luma = luma_of(frame, path)
+    cover = max(width / luma.shape[1], height / luma.shape[0])
+    rows, columns = max(height, round(luma.shape[0] * cover)), max(width, round(luma.shape[1] * cover))
+    top, left = (rows - height) // 2, (columns - width) // 2
+    small = area_resize(luma, rows, columns)[top : top + height, left : left + width]
+    return LIMITED[small] if _is_full_range(frame) else small
+
+
+def _is_full_range(frame: VideoFrame) -> bool:
+    name, told = frame.format.name, int(frame.color_range)
+    # grey that does not tell is full, as in ffmpeg
+    return told == FULL_RANGE or (not told and (name.startswith("gray") or name in GRAY_ALPHA))
 
 
 def _refuse_small(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> None:
