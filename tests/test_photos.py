@@ -10,7 +10,7 @@ from vmaf_train.camera import Frames
 from vmaf_train.errors import UserError
 from vmaf_train.impair import Impairment, encode
 from vmaf_train.layout import Layout
-from vmaf_train.photos import find_photos, photo_clip
+from vmaf_train.photos import check_sizes, find_photos, photo_clip
 from vmaf_train.scenes import render_clip
 
 
@@ -112,10 +112,17 @@ def test_a_photo_whose_white_is_unknown_is_refused_by_name(tmp_path: Path, kind:
         photo_clip(tmp_path / "raw.tif", "0000", 1, 160, 96, 3)
 
 
-def test_a_small_photo_is_refused_by_name(tmp_path: Path) -> None:
-    path = save(tmp_path / "icon.png", 100, 100)
-    with pytest.raises(UserError, match=r"icon\.png is 100x100, smaller than the scenes' 160x96"):
-        photo_clip(path, "0000", 1, 160, 96, 3)
+def test_all_photos_and_clips_that_are_too_small_are_named_in_one_line(tmp_path: Path) -> None:
+    encode(render_clip("0005", 1, 128, 72, 3), Impairment(codec="x264", quality=30), 24, tmp_path / "b.mp4")
+    sizes = {"a": (100, 100), "c": (160, 95), "d": (160, 96), "e": (159, 96), "f": (8, 8)}
+    photos = [save(tmp_path / f"{name}.png", *size) for name, size in sizes.items()]
+    check_sizes([photos[2]], 160, 96)
+    with pytest.raises(UserError) as refusal:
+        check_sizes([photos[0], tmp_path / "b.mp4", *photos[1:]], 160, 96)
+    assert str(refusal.value) == (
+        f"smaller than the scenes' 160x96: {photos[0]} (100x100), {tmp_path / 'b.mp4'} (128x72), {photos[1]} "
+        "(160x95) and 2 more; remove what is too small or lower corpus.synthetic.width and height"
+    )
 
 
 @pytest.mark.parametrize("turn", [1, 6])
@@ -124,8 +131,8 @@ def test_a_photo_that_would_be_enlarged_is_refused_as_it_is_shown(tmp_path: Path
     exif[ExifTags.Base.Orientation] = turn
     size = (96, 160) if turn == 1 else (160, 96)
     Image.new("L", size, 128).save(tmp_path / "tall.jpg", exif=exif)
-    with pytest.raises(UserError, match=r"tall\.jpg is 96x160, smaller than the scenes' 160x96"):
-        photo_clip(tmp_path / "tall.jpg", "0000", 1, 160, 96, 3)
+    with pytest.raises(UserError, match=r"smaller than the scenes' 160x96: .*tall\.jpg \(96x160\);"):
+        check_sizes([tmp_path / "tall.jpg"], 160, 96)
 
 
 def test_a_damaged_photo_is_refused_by_name(tmp_path: Path) -> None:
@@ -133,6 +140,9 @@ def test_a_damaged_photo_is_refused_by_name(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:600])
     with pytest.raises(UserError, match=r"cannot read photograph .*half\.jpg"):
         photo_clip(whole, "0000", 1, 160, 96, 3)
+    whole.write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot read photograph .*half\.jpg"):
+        check_sizes([whole], 160, 96)
 
 
 def test_the_frames_of_a_clip_keep_their_codes(tmp_path: Path) -> None:
@@ -273,14 +283,19 @@ def test_a_short_clip_is_refused_by_name(tmp_path: Path) -> None:
         photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
 
 
-def test_a_small_clip_is_refused_by_name(tmp_path: Path) -> None:
-    encode(render_clip("0005", 1, 128, 72, 3), Impairment(codec="x264", quality=30), 24, tmp_path / "own.mp4")
-    with pytest.raises(UserError, match=r"own\.mp4 is 128x72, smaller than the scenes' 160x96"):
-        photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
+def test_a_clip_on_its_side_has_the_size_that_is_shown(tmp_path: Path) -> None:
+    flat = clip_factory.make_clip(tmp_path / "flat.mp4", *clip_factory.X264, count=3)
+    clip_factory.ffmpeg("-display_rotation", "90", "-i", flat, "-c", "copy", tmp_path / "turned.mp4")
+    check_sizes([flat], 160, 96)
+    check_sizes([tmp_path / "turned.mp4"], 96, 160)
+    with pytest.raises(UserError, match=r"turned\.mp4 \(96x160\);"):
+        check_sizes([tmp_path / "turned.mp4"], 160, 96)
 
 
 def test_a_damaged_clip_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.mp4").write_bytes(b"not a clip")
+    with pytest.raises(UserError, match=r"own\.mp4: cannot decode .*; replace the clip or"):
+        check_sizes([tmp_path / "own.mp4"], 160, 96)
     with pytest.raises(UserError, match=r"own\.mp4: cannot decode .*; replace the clip or"):
         photo_clip(tmp_path / "own.mp4", "0000", 1, 160, 96, 3)
 

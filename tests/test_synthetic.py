@@ -157,10 +157,28 @@ def test_a_photo_that_a_worker_cannot_read_is_named(
 ) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    (photos / "bad.jpg").write_bytes(b"not a picture")
+    # its header is whole: the size, which is checked first, can be read
+    Image.new("RGB", (400, 300)).save(photos / "bad.jpg")
+    (photos / "bad.jpg").write_bytes((photos / "bad.jpg").read_bytes()[:700])
     with pytest.raises(UserError, match=r"cannot read photograph .*bad\.jpg"):
         render(make_params(**TINY, corpus__synthetic__photos=str(photos)), layout)
     assert list(layout.corpus.parent.iterdir()) == []
+
+
+def test_pictures_that_are_too_small_are_all_named_before_anything_is_rendered(
+    make_params: Callable[..., Params], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmaf_train.synthetic.map_ordered", lambda *_: pytest.fail("a scene was rendered"))
+    layout.photos.mkdir(parents=True)
+    for name, side in (("a", 300), ("b", 100), ("c", 90), ("d", 80)):
+        Image.new("L", (side, side)).save(layout.photos / f"{name}.png")
+    with pytest.raises(
+        UserError, match=r"the scenes' 192x128: .*b\.png \(100x100\), .*c\.png \(90x90\);"
+    ) as told:
+        render(make_params(**TINY), layout)
+    # the fourth is no scene of three
+    assert "d.png" not in str(told.value)
+    assert list(layout.corpus.parent.iterdir()) == [layout.photos]
 
 
 def test_odd_sides_are_refused(make_params: Callable[..., Params], layout: Layout) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, dropwhile, islice, takewhile
 from pathlib import Path
@@ -28,6 +28,7 @@ from vmaf_train.own import own_folder
 from vmaf_train.scenes import FINE
 
 PAGE = "README.md"
+NAMED = 3  # files that a message names
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # full-range codes as limited range, as video is coded
@@ -57,19 +58,38 @@ def find_photos(value: str, layout: Layout) -> list[Path]:
         )
     unknown = sorted(path.name for path in files if path.suffix.lower() not in kinds and path.name != PAGE)
     if unknown:
-        names = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
+        names = ", ".join(unknown[:NAMED]) + (" …" if len(unknown) > NAMED else "")
         print(f"fetch: files of {folder} that are no known photograph or clip, left out: {names}")
     return found
+
+
+def check_sizes(paths: Sequence[Path], width: int, height: int) -> None:
+    """Check that each picture covers the frame: enlarged it would be soft and yet count as pristine.
+
+    Raises:
+        UserError: pictures are smaller, all named in one line, or a file cannot be read.
+    """
+    small = []
+    for path in paths:
+        size = _photo_size(path) if path.suffix.lower() in PHOTO_SUFFIXES else _clip_size(path)
+        if size[0] < width or size[1] < height:
+            small.append(f"{path} ({size[0]}x{size[1]})")
+    if small:
+        names = ", ".join(small[:NAMED]) + (f" and {len(small) - NAMED} more" if len(small) > NAMED else "")
+        raise UserError(
+            f"smaller than the scenes' {width}x{height}: {names}; remove what is too small or lower "
+            "corpus.synthetic.width and height"
+        )
 
 
 def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames: int) -> Frames:
     """A pristine clip from one file: uint8 luma (frames, height, width), limited range.
 
     A camera moves over a photograph; of a clip, the frames from its middle on are taken, as films open in
-    black. Both are shrunk to cover the frame and cut to its form.
+    black. Both are shrunk to cover the frame, which `check_sizes` says they can, and cut to its form.
 
     Raises:
-        UserError: the file is damaged, smaller than the frame, of one grey level, or a clip too short.
+        UserError: the file is damaged, of one grey level, or a clip too short.
     """
     if path.suffix.lower() in PHOTO_SUFFIXES:
         clip = camera(_photo(path, width, height), seeded(seed, "photo", name), width, height, frames)
@@ -85,16 +105,26 @@ def photo_clip(path: Path, name: str, seed: int, width: int, height: int, frames
     return clip
 
 
-def _photo(path: Path, width: int, height: int) -> Image.Image:
+def _photo_size(path: Path) -> tuple[int, int]:
+    """Width and height of a photograph as it is shown."""
+    with _opened_photo(path) as opened:
+        # only a PNG is decoded for it: its orientation may lie behind its pixels
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+        return (opened.height, opened.width) if turned else opened.size
+
+
+@contextlib.contextmanager
+def _opened_photo(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as opened:
-            # the size first: a picture need not be decoded to be refused
-            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
-            size = (opened.height, opened.width) if turned else opened.size
-            _refuse_small(path, size, (width, height))
-            grey = _grey(path, ImageOps.exif_transpose(opened))
+            yield opened
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read photograph {path} ({error}); remove or replace it") from None
+
+
+def _photo(path: Path, width: int, height: int) -> Image.Image:
+    with _opened_photo(path) as opened:
+        grey = _grey(path, ImageOps.exif_transpose(opened))
     cover = FINE * MARGIN * max(width / grey.width, height / grey.height)
     if cover < 1:
         size = (round(grey.width * cover), round(grey.height * cover))
@@ -115,7 +145,6 @@ def _grey(path: Path, picture: Image.Image) -> Image.Image:
 
 
 def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
-    _refuse_small(path, _clip_size(path), (width, height))
     shown = [_cut(frame, path, width, height) for frame in _sought(path, frames)]
     if len(shown) < frames:
         shown = [_cut(frame, path, width, height) for frame in _walked(path, frames)]
@@ -128,7 +157,7 @@ def _clip(path: Path, width: int, height: int, frames: int) -> Frames:
 
 
 def _clip_size(path: Path) -> tuple[int, int]:
-    """Width and height of a clip's pictures as they are shown."""
+    """Width and height of a clip's pictures as they are shown; the first one is decoded."""
     with opened(path) as (container, stream):
         first = next(frames_of(container, stream), None)
         if first is None:
@@ -220,12 +249,3 @@ def _is_full_range(frame: VideoFrame) -> bool:
     name, told = frame.format.name, int(frame.color_range)
     # grey that does not tell is full, as in ffmpeg
     return told == FULL_RANGE or (not told and (name.startswith("gray") or name in GRAY_ALPHA))
-
-
-def _refuse_small(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    """A picture enlarged to the frame would be soft and yet count as pristine."""
-    if size[0] < wanted[0] or size[1] < wanted[1]:
-        raise UserError(
-            f"{path} is {size[0]}x{size[1]}, smaller than the scenes' {wanted[0]}x{wanted[1]}; remove it "
-            "or lower corpus.synthetic.width and height"
-        )

@@ -24,7 +24,7 @@ from vmaf_train.layout import Layout
 from vmaf_train.leaves import seeded
 from vmaf_train.mos import Score, clip_key, score_table
 from vmaf_train.params import Params, Synthetic
-from vmaf_train.photos import find_photos, photo_clip
+from vmaf_train.photos import check_sizes, find_photos, photo_clip
 from vmaf_train.scenes import render_clip
 
 CLIPS = "synthetic_videos"
@@ -56,7 +56,8 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
     """Render the corpus into data/corpus, whole or not at all.
 
     Raises:
-        UserError: a photo folder is missing or holds no picture, the disk is full, a worker died.
+        UserError: a photo folder is missing or holds no picture, a picture is too small or unusable, the
+            disk is full, a worker died.
     """
     wanted = params.corpus.synthetic
     ffmpeg_exe()  # a missing binary is told before anything is rendered
@@ -65,16 +66,20 @@ def render(params: Params, layout: Layout) -> list[Rendered]:
             f"corpus.synthetic is {wanted.width}x{wanted.height}, but video needs even sides; change width "
             "or height in params.yaml"
         )
-    photos = [path.absolute() for path in find_photos(wanted.photos, layout)]
+    photos = find_photos(wanted.photos, layout)
     names = [f"{index:04d}" for index in range(wanted.scenes)]
     if len(photos) > len(names):
         print(
             f"fetch: {len(photos) - len(names)} of {len(photos)} photographs and clips are not used: "
             f"corpus.synthetic.scenes is {len(names)}"
         )
+    # told before anything is rendered, and of all at once
+    check_sizes(photos[: len(names)], wanted.width, wanted.height)
+    # workers may have another current folder
+    photos = [path.absolute() for path in photos]
     with replacing_folder(layout.corpus) as folder:
         (folder / CLIPS).mkdir()
-        where = folder.resolve()  # workers may have another current folder
+        where = folder.resolve()
         job = functools.partial(render_scene, seed=params.seed, wanted=wanted, folder=where, photos=photos)
         clips = _render_all(job, names, params)
         scores = [
