@@ -11,11 +11,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clip_factory import make_clip
+from clip_factory import FPS, X264, ffmpeg, make_clip, zero_middle
 from tiny_models import identity_filter, linear_fr, mean_nr, model_bytes, registered, textured_nr
 
+from vmaf_train.bars import Crop
 from vmaf_train.errors import UserError
 from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.pooling import pool
 from vmaf_train.score import ClipScore, FrameScorer, expected_frames, score_video, score_videos
 from vmaf_train.specialize import specialize
 from vmaf_train.video import iterate_luma
@@ -184,6 +186,64 @@ def test_flat_frames_are_counted_and_scored_all_the_same(mean: LoadedModel, tmp_
     clip = score_video(str(write_grey(tmp_path / "a.mkv", [16, 235])), mean)
     assert clip.condition.flat == 2
     assert len(clip.scores) == 2
+
+
+def test_flat_frames_do_not_count_in_the_pooled_scores(mean: LoadedModel, tmp_path: Path) -> None:
+    clip = tmp_path / "leader.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=0.4"),
+        *("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=0.4"),
+        *("-lavfi", "concat", "-c:v", "ffv1", str(clip)),
+    )
+    scored = score_video(clip, mean)
+    assert scored.flat.tolist() == [True] * 10 + [False] * 10
+    assert scored.condition.flat == 10
+    assert scored.pooled == pool(scored.scores[10:])
+    assert "flat frames: 10 of 20, left out of the pooled scores" in scored.condition.notes(20)[0]
+
+
+def test_frames_have_the_times_that_a_player_shows_them_at(mean: LoadedModel, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "late.ts", *X264, "-output_ts_offset", "3")
+    assert score_video(clip, mean, every=5).times[:3].tolist() == pytest.approx([0, 5 / FPS, 10 / FPS])
+    uneven = make_clip(
+        tmp_path / "vfr.mkv", "-vf", "setpts=N*(N+1)/2/30/TB", "-fps_mode", "passthrough", *X264
+    )
+    times = score_video(uneven, mean).times[:4].tolist()
+    assert times == pytest.approx([0, 1 / 30, 3 / 30, 6 / 30], abs=2e-3)
+
+
+def test_a_crop_scores_that_part_alone_and_one_beyond_the_frame_names_the_clip(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    textured = load_model("textured_v1", threads=1)
+    bare, boxed = tmp_path / "bare.mkv", tmp_path / "boxed.mkv"
+    source = ("-f", "lavfi", "-i", "testsrc2=s=320x136:r=25:d=0.4")
+    ffmpeg(*source, "-c:v", "ffv1", str(bare))
+    ffmpeg(*source, "-vf", "pad=320:240:0:60", "-c:v", "ffv1", str(boxed))
+    want, whole = score_video(bare, textured), score_video(boxed, textured)
+    assert (want.picture, whole.picture) == (None, Crop(320, 136, (0, 60)))
+    assert not np.array_equal(whole.scores, want.scores)
+    cropped = score_video(boxed, textured, crop=whole.picture)
+    assert np.array_equal(cropped.scores, want.scores)
+    with pytest.raises(
+        UserError, match=r"boxed\.mkv: --crop 320:136:1:60 reaches beyond its frames of 320x240"
+    ):
+        score_video(boxed, textured, crop=Crop(320, 136, (1, 60)))
+
+
+def test_a_damaged_clip_has_one_score_with_any_number_of_threads(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    textured = load_model("textured_v1", threads=1)
+    clip = zero_middle(make_clip(tmp_path / "hurt.mkv", *X264, count=90))
+    alone = score_video(clip, textured, threads=1)
+    assert alone.condition.damaged > 0
+    for threads in (2, 3, 8) * 4:
+        again = score_video(clip, textured, threads=threads)
+        assert np.array_equal(again.scores, alone.scores)
+        assert again.condition == alone.condition
 
 
 def test_a_copy_for_one_size_scores_frames_of_that_size_and_names_another(

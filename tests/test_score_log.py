@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_models import mean_nr, registered, write_model
 
+from vmaf_train.bars import Crop
 from vmaf_train.condition import Condition
 from vmaf_train.errors import UserError
 from vmaf_train.files import sha256_bytes
@@ -28,14 +30,24 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
 
 def clip(path: str = "a.mp4") -> ClipScore:
     scores = np.float32([1.5, 2.5])
-    return ClipScore(Path(path), (0, 3), scores, pool(scores), 0.5, Condition(damaged=1))
+    return ClipScore(
+        path=Path(path),
+        frames=(0, 3),
+        times=np.float64([0, 0.12]),
+        scores=scores,
+        flat=np.array([False, True]),
+        pooled=pool(scores),
+        seconds=0.5,
+        condition=Condition(damaged=1),
+        picture=Crop(640, 272, (0, 44)),
+    )
 
 
 def test_the_log_has_the_shape_of_libvmaf_and_says_what_the_score_is(model: LoadedModel) -> None:
     value = log(clip(), model)
     assert value["frames"] == [
-        {"frameNum": 0, "metrics": {"mean_v1": 1.5}},
-        {"frameNum": 3, "metrics": {"mean_v1": 2.5}},
+        {"frameNum": 0, "metrics": {"mean_v1": 1.5}, "time": 0.0},
+        {"frameNum": 3, "metrics": {"mean_v1": 2.5}, "time": 0.12, "flat": True},
     ]
     assert value["pooled_metrics"] == {
         "mean_v1": {"min": 1.5, "max": 2.5, "mean": 2.0, "harmonic_mean": 1.916667}
@@ -54,7 +66,14 @@ def test_the_log_says_what_makes_its_scores_doubtful(model: LoadedModel) -> None
         "hdr": "",
         "full_range": False,
         "interlaced": False,
+        "picture": "640:272:0:44",
     }
+
+
+def test_a_time_that_the_file_does_not_tell_is_left_out(model: LoadedModel) -> None:
+    untimed = dataclasses.replace(clip(), times=np.float64([0, np.nan]))
+    assert "time" not in log(untimed, model)["frames"][1]
+    assert table([untimed], model).splitlines()[-1] == "a.mp4,3,2.500000,,1"
 
 
 def test_one_clip_is_a_file_and_several_are_a_folder_even_where_one_alone_could_be_scored(
@@ -80,8 +99,8 @@ def test_csv_has_one_row_a_frame_and_any_file_name(model: LoadedModel, tmp_path:
     write(plan([Path("a,b.mp4"), Path(name)], csv=target), [clip("a,b.mp4"), clip(name)], model)
     with open(target, newline="", encoding="utf-8", errors="surrogateescape") as handle:
         rows = list(csv.reader(handle))
-    assert rows[0] == ["video", "frame", "mean_v1"]
-    assert rows[2] == ["a,b.mp4", "3", "2.500000"]
+    assert rows[0] == ["video", "frame", "mean_v1", "time", "flat"]
+    assert rows[2] == ["a,b.mp4", "3", "2.500000", "0.120000", "1"]
     assert rows[4][0] == name
     assert len(rows) == 5
 

@@ -35,6 +35,10 @@ def score(
     videos: Annotated[list[Path], typer.Argument(help="Clips; several are scored at the same time.")],
     model: Annotated[str, typer.Option(help="Metric: a registered id or an ONNX file.")] = METRIC,
     every: Annotated[int, typer.Option(min=1, help="Score every N-th frame.")] = 1,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="W:H:X:Y", help="Score this part of the frame: the picture without black bars."),
+    ] = None,
     json: Annotated[
         str | None,
         typer.Option(
@@ -57,11 +61,13 @@ def score(
 
     Example: vmaf-train score clip.mp4 --every 5 --json clip.json
     """
+    from vmaf_train.bars import Crop
     from vmaf_train.load import load_model
     from vmaf_train.score import ClipScore, expected_frames, score_videos
     from vmaf_train.score_log import meaning_text, plan, write
     from vmaf_train.terminal import print_error, print_note, print_table, progress_bar
 
+    part = None if crop is None else Crop.parse(crop)
     # the score's own graphs do the work; this session only has to exist
     loaded = load_model(model, unverified=unverified, threads=1)
     targets = plan(videos, json, csv, force=force)
@@ -74,12 +80,12 @@ def score(
             if report is not None:
                 report(sum(done.values()), expected)
 
-        results = score_videos(videos, loaded, every=every, progress=progress)
+        results = score_videos(videos, loaded, every=every, crop=part, progress=progress)
     clips = [result for result in results if isinstance(result, ClipScore)]
     failed = [result for result in results if isinstance(result, UserError)]
     errors: list[UserError] = []
     if clips:
-        header = ("video", "frames", "mean", "harmonic mean", "min", "max", "seconds")
+        header = ("video", "frames", "mean", "harmonic mean", "min", "max", "took, s")
         rows = []
         for clip in clips:
             pooled = (clip.pooled.mean, clip.pooled.harmonic_mean, clip.pooled.min, clip.pooled.max)
@@ -87,6 +93,10 @@ def score(
             rows.append([str(clip.path), str(len(clip.frames)), *numbers, f"{clip.seconds:.2f}"])
             for note in clip.condition.notes(len(clip.frames)):
                 print_note(f"{clip.path}: {note}")
+            if clip.picture is not None and part is None:
+                print_note(
+                    f"{clip.path}: black bars, which move scores; --crop {clip.picture} leaves them out"
+                )
             if strict and clip.condition.broken:
                 failed.append(UserError(f"{clip.path} is damaged or ends early, and --strict was given"))
         if not targets.takes_stdout:

@@ -55,7 +55,10 @@ class Condition:
                 f"damaged frames: {self.damaged}; the decoder made up or left out what it could not read"
             )
         if self.flat:
-            told.append(f"flat frames: {self.flat} of {scored}; one grey level is no picture to judge")
+            pooled = ", left out of the pooled scores" if self.flat < scored else ""
+            told.append(
+                f"flat frames: {self.flat} of {scored}{pooled}; one grey level is no picture to judge"
+            )
         if self.hdr:
             told.append(f"HDR ({self.hdr}), and the metrics know SDR only")
         if self.full_range:

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmaf_train.bars import Crop, Margins, margins
 from vmaf_train.condition import Condition, is_flat
 from vmaf_train.container import likely_frames, opened
 from vmaf_train.cores import worker_count
@@ -43,15 +45,34 @@ WAITING = 8
 
 @dataclass(frozen=True)
 class ClipScore:
-    """Scores of one clip: `scores[i]` is that of frame `frames[i]`."""
+    """Scores of one clip: `scores[i]` is that of frame `frames[i]`, shown `times[i]` s after the first."""
 
     path: Path
     frames: tuple[int, ...]
+    times: NDArray[np.float64]
+    """NaN where the file does not tell."""
     scores: NDArray[np.float32]
+    flat: NDArray[np.bool_]
+    """Frames of one grey level."""
     pooled: Pooled
+    """Of the frames that are not flat; of all, where all are."""
     seconds: float
+    """What scoring took."""
     condition: Condition = field(default_factory=Condition)
     """What makes the scores doubtful."""
+    picture: Crop | None = None
+    """The part between black bars, where there are some."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What one frame gives."""
+
+    index: int
+    time: float | None
+    score: float
+    flat: bool
+    margins: Margins
 
 
 class FrameScorer:
@@ -106,6 +127,7 @@ def score_video(
     model: LoadedModel,
     *,
     every: int = 1,
+    crop: Crop | None = None,
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
     watch: Callable[[], None] | None = None,
@@ -116,13 +138,15 @@ def score_video(
         path: the clip.
         model: a no-reference metric, from `load_model`.
         every: step between frames, at least 1.
+        crop: the part of each frame that is scored; None: all.
         threads: decoder threads, and threads that score; 0: one a core each.
         progress: called with the number of frames scored so far.
         watch: called at each decoded frame; what it raises ends the run.
 
     Raises:
-        UserError: a wrong kind of model, no such file, not a video, or one that cannot be read to its end.
-            Frames that are damaged, or lost to damage, are counted in the result's `condition`.
+        UserError: a wrong kind of model, no such file, not a video, or one that cannot be read to its end;
+            a crop beyond the frame. Frames that are damaged, or lost to damage, are counted in the
+            result's `condition`.
     """
     if every < 1:
         raise UserError(f"every {every}: the step between frames must be at least 1")
@@ -131,31 +155,62 @@ def score_video(
     path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
-    condition = Condition()
 
-    def score_frame(item: tuple[int, VideoFrame]) -> tuple[int, float, bool]:
+    def score_frame(item: tuple[int, VideoFrame]) -> _Scored:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
         luma = luma_view(item[1], path)
-        return item[0], scorer(luma), is_flat(luma)
+        if crop is not None:
+            try:
+                luma = crop.of(luma)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
+        return _Scored(item[0], item[1].time, scorer(luma), is_flat(luma), margins(luma))
 
-    workers = worker_count(threads)
-    frames: list[int] = []
-    scored: list[float] = []
-    decoded = iterate_frames(path, every, threads, condition, watch)
-    try:
-        with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
-            for index, score, flat in results:
-                frames.append(index)
-                scored.append(score)
-                condition.flat += flat
-                if progress is not None:
-                    progress(len(scored))
-    except MemoryError:
-        raise UserError(f"{path}: no memory for its frames; score it alone, or where more is free") from None
-    values = np.array(scored, np.float32)
-    if not np.isfinite(values).all():
+    workers = decoders = worker_count(threads)
+    while True:
+        condition = Condition()
+        decoded = iterate_frames(path, every, decoders, condition, watch)
+        done: list[_Scored] = []
+        try:
+            with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
+                for scored in results:
+                    done.append(scored)
+                    if progress is not None:
+                        progress(len(done))
+                    if condition.damaged and decoders > 1:
+                        break
+        except MemoryError:
+            raise UserError(
+                f"{path}: no memory for its frames; score it alone, or where more is free"
+            ) from None
+        if not condition.damaged or decoders == 1:
+            break
+        # what several threads make up for damage differs from run to run, and so would the scores
+        decoders = 1
+    return _clip_score(path, model, done, condition, time.perf_counter() - begin)
+
+
+def _clip_score(
+    path: Path, model: LoadedModel, done: Sequence[_Scored], condition: Condition, seconds: float
+) -> ClipScore:
+    scores = np.array([one.score for one in done], np.float32)
+    if not np.isfinite(scores).all():
         raise UserError(f"{path}: {model.id} gives a score that is no number; the model is broken")
-    return ClipScore(path, tuple(frames), values, pool(values), time.perf_counter() - begin, condition)
+    flat = np.array([one.flat for one in done])
+    condition.flat = int(flat.sum())
+    times = np.array([np.nan if one.time is None else one.time for one in done])
+    lit = [one.margins for one in done if not one.flat]
+    return ClipScore(
+        path=path,
+        frames=tuple(one.index for one in done),
+        times=times - times[0],
+        scores=scores,
+        flat=flat,
+        pooled=pool(scores if flat.all() else scores[~flat]),
+        seconds=seconds,
+        condition=condition,
+        picture=reduce(Margins.within, lit).picture() if lit else None,
+    )
 
 
 def score_videos(
@@ -163,6 +218,7 @@ def score_videos(
     model: LoadedModel,
     *,
     every: int = 1,
+    crop: Crop | None = None,
     progress: Callable[[Path, int], None] | None = None,
 ) -> list[ClipScore | UserError]:
     """Score several clips at the same time, one a core; results come in the order of `paths`.
@@ -187,7 +243,9 @@ def score_videos(
     def one(path: Path) -> ClipScore | UserError:
         report = None if progress is None else lambda done: progress(path, done)
         try:
-            return score_video(path, model, every=every, threads=threads, progress=report, watch=watch)
+            return score_video(
+                path, model, every=every, crop=crop, threads=threads, progress=report, watch=watch
+            )
         except UserError as error:
             return error
 

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, write_text
 from vmaf_train.load import LoadedModel
@@ -140,20 +142,27 @@ def meaning_text(model: LoadedModel) -> str:
 
 def log(clip: ClipScore, model: LoadedModel) -> dict[str, Any]:
     """One clip in the shape of libvmaf's JSON log, which has `frames` and `pooled_metrics`."""
-    rounded = [round(float(score), 6) for score in clip.scores]
     pooled = {key: round(value, 6) for key, value in asdict(clip.pooled).items()}
     return {
         "version": f"vmaf-train {importlib.metadata.version('vmaf-train')}",
         "fps": round(len(clip.frames) / clip.seconds, 2),
-        "frames": [
-            {"frameNum": index, "metrics": {model.id: score}}
-            for index, score in zip(clip.frames, rounded, strict=True)
-        ],
+        "frames": [_frame(clip, place, model) for place in range(len(clip.frames))],
         "pooled_metrics": {model.id: pooled},
         "aggregate_metrics": {},
-        "input": asdict(clip.condition),
+        "input": asdict(clip.condition) | {"picture": str(clip.picture) if clip.picture else None},
         "model": {"id": model.id, "sha256": model.entry.sha256 if model.entry else None, **meaning(model)},
     }
+
+
+def _frame(clip: ClipScore, place: int, model: LoadedModel) -> dict[str, Any]:
+    """One frame of the log; what libvmaf's does not have comes last, and only where there is something."""
+    told: dict[str, Any] = {"frameNum": clip.frames[place]}
+    told["metrics"] = {model.id: round(float(clip.scores[place]), 6)}
+    if np.isfinite(clip.times[place]):
+        told["time"] = round(float(clip.times[place]), 6)
+    if clip.flat[place]:
+        told["flat"] = True
+    return told
 
 
 def write(targets: Targets, clips: Sequence[ClipScore], model: LoadedModel) -> None:
@@ -170,13 +179,14 @@ def write(targets: Targets, clips: Sequence[ClipScore], model: LoadedModel) -> N
 
 
 def table(clips: Sequence[ClipScore], model: LoadedModel) -> str:
-    """CSV of one row a frame: video, frame, score."""
+    """CSV of one row a frame: video, frame, score, seconds from the first frame, 1 where it is flat."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video", "frame", model.id])
+    writer.writerow(["video", "frame", model.id, "time", "flat"])
     for clip in clips:
-        for index, score in zip(clip.frames, clip.scores, strict=True):
-            writer.writerow([clip.path, index, f"{float(score):.6f}"])
+        for index, score, at, flat in zip(clip.frames, clip.scores, clip.times, clip.flat, strict=True):
+            shown = f"{at:.6f}" if np.isfinite(at) else ""
+            writer.writerow([clip.path, index, f"{float(score):.6f}", shown, int(flat)])
     return text.getvalue()
 
 

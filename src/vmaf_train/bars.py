@@ -1,0 +1,109 @@
+"""Black bars: where the picture of a clip lies between them, and cutting it out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmaf_train.errors import UserError
+from vmaf_train.luma import Plane
+
+BLACK = 24  # code values of 8 bits up to which a line is black, as for ffmpeg's cropdetect
+EVEN = 8  # code values that differ within a line of a bar, at most: a night sky has more
+SHARE = 50  # bars below a fiftieth of a side hardly move a score
+TEXT = re.compile(r"(\d+):(\d+)(?::(\d+):(\d+))?")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of the upright frame in pixels; without a corner it lies in the middle, as of ffmpeg's crop."""
+
+    width: int
+    height: int
+    corner: tuple[int, int] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Crop:
+        """Read `W:H:X:Y` or `W:H`.
+
+        Raises:
+            UserError: it is neither, or a side is 0.
+        """
+        found = TEXT.fullmatch(text)
+        if not found or not (int(found[1]) and int(found[2])):
+            raise UserError(f"--crop {text!r}: expected W:H:X:Y or W:H in pixels, for example 1920:800:0:140")
+        corner = None if found[3] is None else (int(found[3]), int(found[4]))
+        return cls(int(found[1]), int(found[2]), corner)
+
+    def of(self, luma: Plane) -> Plane:
+        """The part of luma (H, W), as a view.
+
+        Raises:
+            UserError: it reaches beyond the frame.
+        """
+        height, width = luma.shape
+        x, y = self.corner or ((width - self.width) // 2, (height - self.height) // 2)
+        if min(x, y) < 0 or x + self.width > width or y + self.height > height:
+            raise UserError(f"--crop {self} reaches beyond its frames of {width}x{height}; give less")
+        return luma[y : y + self.height, x : x + self.width]
+
+    def __str__(self) -> str:
+        return ":".join(map(str, (self.width, self.height, *(self.corner or ()))))
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Black lines around the picture of a frame of `height` x `width`, on each side."""
+
+    height: int
+    width: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def within(self, other: Margins) -> Margins:
+        """What is black in both of two frames of a clip; nothing, where they differ in size."""
+        if (self.height, self.width) != (other.height, other.width):
+            return Margins(self.height, self.width, 0, 0, 0, 0)
+        sides = zip(self._sides(), other._sides(), strict=True)
+        return Margins(self.height, self.width, *(min(pair) for pair in sides))
+
+    def picture(self) -> Crop | None:
+        """What lies between the bars; None where there are none to speak of."""
+        high, wide = self.top + self.bottom, self.left + self.right
+        if high * SHARE < self.height and wide * SHARE < self.width:
+            return None
+        return Crop(self.width - wide, self.height - high, (self.left, self.top))
+
+    def _sides(self) -> tuple[int, int, int, int]:
+        return self.top, self.bottom, self.left, self.right
+
+
+def margins(luma: Plane) -> Margins:
+    """The black lines around the picture of luma (H, W); none around a frame that is black as a whole."""
+    height, width = luma.shape
+    top = _black_lines(luma)
+    if top == height:
+        return Margins(height, width, 0, 0, 0, 0)
+    bottom = _black_lines(luma[::-1])
+    inside = luma[top : height - bottom].T
+    return Margins(height, width, top, bottom, _black_lines(inside), _black_lines(inside[::-1]))
+
+
+def _black_lines(luma: Plane) -> int:
+    """How many rows from the first on are black."""
+    # of nearly all frames the first line tells
+    if not _black(luma[:1])[0]:
+        return 0
+    black = _black(luma)
+    return len(black) if black.all() else int(black.argmin())
+
+
+def _black(rows: Plane) -> NDArray[np.bool_]:
+    lightest = rows.max(axis=1)
+    black: NDArray[np.bool_] = (lightest <= BLACK) & (lightest - rows.min(axis=1) <= EVEN)
+    return black

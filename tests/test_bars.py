@@ -1,0 +1,75 @@
+"""Black bars: told of where they are, and of nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vmaf_train.bars import Crop, Margins, margins
+from vmaf_train.errors import UserError
+from vmaf_train.luma import Plane
+
+
+def boxed(top: int, bottom: int, left: int, right: int) -> Plane:
+    """A noisy picture of 100x200 with bars of black as an encoder leaves it."""
+    rng = np.random.default_rng(1)
+    frame = rng.integers(16, 19, (100, 200), np.uint8)
+    inside = frame[top : 100 - bottom, left : 200 - right]
+    inside[:] = rng.integers(40, 200, inside.shape, np.uint8)
+    return frame
+
+
+@pytest.mark.parametrize("sides", [(0, 0, 0, 0), (12, 12, 0, 0), (0, 0, 25, 25), (3, 10, 7, 0)])
+def test_bars_are_found_on_every_side(sides: tuple[int, int, int, int]) -> None:
+    assert margins(boxed(*sides)) == Margins(100, 200, *sides)
+    turned = margins(np.rot90(boxed(*sides)))
+    top, bottom, left, right = sides
+    assert turned == Margins(200, 100, right, left, top, bottom)
+
+
+def test_the_picture_lies_between_the_bars() -> None:
+    frame = boxed(12, 10, 0, 20)
+    picture = margins(frame).picture()
+    assert picture == Crop(180, 78, (0, 12))
+    assert margins(picture.of(frame)).picture() is None
+
+
+def test_a_line_or_two_of_black_is_no_bar() -> None:
+    assert margins(boxed(1, 0, 1, 2)).picture() is None
+    assert margins(boxed(1, 1, 0, 0)).picture() == Crop(200, 98, (0, 1))
+
+
+def test_a_dark_sky_is_no_bar() -> None:
+    frame = boxed(0, 0, 0, 0)
+    frame[:30] = np.random.default_rng(2).integers(10, 25, (30, 200), np.uint8)
+    assert margins(frame) == Margins(100, 200, 0, 0, 0, 0)
+
+
+def test_a_black_frame_and_frames_of_two_sizes_have_none() -> None:
+    black = margins(np.full((100, 200), 16, np.uint8))
+    assert black.picture() is None
+    assert Margins(100, 200, 9, 9, 0, 0).within(Margins(90, 200, 9, 9, 0, 0)).picture() is None
+
+
+def test_a_bar_is_black_in_every_frame() -> None:
+    assert margins(boxed(12, 12, 0, 0)).within(margins(boxed(20, 5, 9, 0))) == Margins(100, 200, 12, 5, 0, 0)
+
+
+def test_a_crop_is_read_as_ffmpeg_writes_it() -> None:
+    frame = np.arange(100 * 200).reshape(100, 200).astype(np.uint8)
+    assert np.array_equal(Crop.parse("30:20:5:7").of(frame), frame[7:27, 5:35])
+    # without a corner: the middle
+    assert np.array_equal(Crop.parse("30:20").of(frame), frame[40:60, 85:115])
+    assert str(Crop.parse("30:20:5:7")) == "30:20:5:7"
+
+
+@pytest.mark.parametrize("text", ["", "30", "30:20:5", "0:20", "30:0:1:1", "-1:2", "30x20", "30:20:5:7:9"])
+def test_no_crop_is_one_line_that_shows_what_is_expected(text: str) -> None:
+    with pytest.raises(UserError, match=r"expected W:H:X:Y or W:H in pixels"):
+        Crop.parse(text)
+
+
+@pytest.mark.parametrize("text", ["201:10", "10:101", "10:10:191:0", "10:10:0:91"])
+def test_a_crop_beyond_the_frame_names_both(text: str) -> None:
+    with pytest.raises(UserError, match=rf"--crop {text} reaches beyond its frames of 200x100"):
+        Crop.parse(text).of(boxed(0, 0, 0, 0))
