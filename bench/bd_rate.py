@@ -31,6 +31,7 @@ from vmaf_train.degrade import blur
 from vmaf_train.errors import UserError
 from vmaf_train.ffmpeg import grey_video, run_ffmpeg
 from vmaf_train.load import LoadedModel, load_model
+from vmaf_train.mos import CLIP_SUFFIXES
 from vmaf_train.planes import filter_codes
 
 Frames = NDArray[np.uint8]
@@ -155,7 +156,7 @@ def main(
     unverified: bool = False,
 ) -> None:
     """Measure every clip, damage and filter, and print the means."""
-    clips = sorted(path for path in folder.iterdir() if path.suffix in (".mp4", ".mkv", ".webm", ".mov"))
+    clips = sorted(path for path in folder.iterdir() if path.suffix.lower() in CLIP_SUFFIXES)
     if not clips:
         raise UserError(f"no clip in {folder}")
     loaded = {name: load_model(name, unverified=unverified) for name in models}

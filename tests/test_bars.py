@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from clip_factory import ffmpeg
 
-from vmaf_train.bars import Crop, Margins, margins
+from vmaf_train.bars import Crop, Margins, find_picture, margins
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane
 
@@ -53,6 +56,36 @@ def test_a_black_frame_and_frames_of_two_sizes_have_none() -> None:
 
 def test_a_bar_is_black_in_every_frame() -> None:
     assert margins(boxed(12, 12, 0, 0)).within(margins(boxed(20, 5, 9, 0))) == Margins(100, 200, 12, 5, 0, 0)
+
+
+def test_bars_of_a_clip_are_those_of_all_its_frames_or_of_enough_key_frames(tmp_path: Path) -> None:
+    # the picture grows from 100 to 120 rows, by fades from black
+    moving = "testsrc2=s=160x120:r=25:d=1,drawbox=t=fill:c=black:h=20:enable='lt(n,20)',fade=in:0:5"
+    for group in ("1", "50"):
+        clip = tmp_path / f"{group}.mkv"
+        ffmpeg(
+            "-f",
+            "lavfi",
+            "-i",
+            f"{moving},pad=160:160:0:20",
+            "-c:v",
+            "libx264",
+            "-qp",
+            "0",
+            "-g",
+            group,
+            str(clip),
+        )
+        assert find_picture(clip) == Crop(160, 120, (0, 20))
+    bare = tmp_path / "bare.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1", "-c:v", "libx264", str(bare))
+    assert find_picture(bare) is None
+
+
+def test_a_clip_of_black_frames_alone_has_no_picture(tmp_path: Path) -> None:
+    clip = tmp_path / "black.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=black:s=160x120:r=25:d=0.2", "-c:v", "ffv1", str(clip))
+    assert find_picture(clip) is None
 
 
 def test_a_crop_is_read_as_ffmpeg_writes_it() -> None:

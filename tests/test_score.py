@@ -226,6 +226,10 @@ def test_a_crop_scores_that_part_alone_and_one_beyond_the_frame_names_the_clip(
     assert not np.array_equal(whole.scores, want.scores)
     cropped = score_video(boxed, textured, crop=whole.picture)
     assert np.array_equal(cropped.scores, want.scores)
+    found = score_video(boxed, textured, crop="auto")
+    assert np.array_equal(found.scores, want.scores)
+    assert (found.crop, found.picture) == (whole.picture, None)
+    assert score_video(bare, textured, crop="auto").crop is None
     with pytest.raises(
         UserError, match=r"boxed\.mkv: --crop 320:136:1:60 reaches beyond its frames of 320x240"
     ):

@@ -39,7 +39,8 @@ def clip(path: str = "a.mp4") -> ClipScore:
         pooled=pool(scores),
         seconds=0.5,
         condition=Condition(damaged=1),
-        picture=Crop(640, 272, (0, 44)),
+        crop=Crop(640, 300, (0, 30)),
+        picture=Crop(640, 272, (0, 14)),
     )
 
 
@@ -66,7 +67,8 @@ def test_the_log_says_what_makes_its_scores_doubtful(model: LoadedModel) -> None
         "hdr": "",
         "full_range": False,
         "interlaced": False,
-        "picture": "640:272:0:44",
+        "crop": "640:300:0:30",
+        "picture": "640:272:0:14",
     }
 
 

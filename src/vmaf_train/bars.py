@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmaf_train.condition import is_flat
+from vmaf_train.container import decode_packet, opened, packets_of
 from vmaf_train.errors import UserError
-from vmaf_train.luma import Plane
+from vmaf_train.luma import Plane, luma_view
 
 BLACK = 24  # code values of 8 bits up to which a line is black, as for ffmpeg's cropdetect
 EVEN = 8  # code values that differ within a line of a bar, at most: a night sky has more
 STEP = 4  # every fourth pixel tells whether a line is black
 SHARE = 50  # bars below a fiftieth of a side hardly move a score
+KEYS = 8  # key frames that are enough to find bars by
 TEXT = re.compile(r"(\d+):(\d+)(?::(\d+):(\d+))?")
 
 
@@ -82,6 +88,30 @@ class Margins:
 
     def _sides(self) -> tuple[int, int, int, int]:
         return self.top, self.bottom, self.left, self.right
+
+
+def find_picture(path: Path, threads: int = 0) -> Crop | None:
+    """Where the picture of a clip lies between its black bars; None without bars.
+
+    Key frames alone are decoded, where there are enough of them.
+
+    Raises:
+        UserError: as `video.iterate_frames`.
+    """
+    keys = list(_margins_of(path, threads, keys=True))
+    found = keys if len(keys) >= KEYS else list(_margins_of(path, threads, keys=False))
+    return reduce(Margins.within, found).picture() if found else None
+
+
+def _margins_of(path: Path, threads: int, *, keys: bool) -> Iterator[Margins]:
+    with opened(path, threads) as (container, stream):
+        if keys:
+            stream.codec_context.skip_frame = "NONKEY"
+        for packet in packets_of(container, stream):
+            for frame in decode_packet(packet)[0]:
+                luma = luma_view(frame, path)
+                if not is_flat(luma):
+                    yield margins(luma)
 
 
 def margins(luma: Plane) -> Margins:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,7 +37,9 @@ def score(
     every: Annotated[int, typer.Option(min=1, help="Score every N-th frame.")] = 1,
     crop: Annotated[
         str | None,
-        typer.Option(metavar="W:H:X:Y", help="Score this part of the frame: the picture without black bars."),
+        typer.Option(
+            metavar="W:H:X:Y|auto", help="Score this part of the frame; auto: what lies between black bars."
+        ),
     ] = None,
     json: Annotated[
         str | None,
@@ -67,7 +69,9 @@ def score(
     from vmaf_train.score_log import meaning_text, plan, write
     from vmaf_train.terminal import print_error, print_note, print_table, progress_bar
 
-    part = None if crop is None else Crop.parse(crop)
+    part: Crop | Literal["auto"] | None = None
+    if crop is not None:
+        part = "auto" if crop == "auto" else Crop.parse(crop)
     # the score's own graphs do the work; this session only has to exist
     loaded = load_model(model, unverified=unverified, threads=1)
     targets = plan(videos, json, csv, force=force)
@@ -93,7 +97,9 @@ def score(
             rows.append([str(clip.path), str(len(clip.frames)), *numbers, f"{clip.seconds:.2f}"])
             for note in clip.condition.notes(len(clip.frames)):
                 print_note(f"{clip.path}: {note}")
-            if clip.picture is not None and part is None:
+            if crop == "auto" and clip.crop is not None:
+                print_note(f"{clip.path}: black bars left out, scored is {clip.crop}")
+            if crop is None and clip.picture is not None:
                 print_note(
                     f"{clip.path}: black bars, which move scores; --crop {clip.picture} leaves them out"
                 )

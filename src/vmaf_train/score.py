@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmaf_train.bars import Crop, Margins, margins
+from vmaf_train.bars import Crop, Margins, find_picture, margins
 from vmaf_train.condition import Condition, is_flat
 from vmaf_train.container import likely_frames, opened
 from vmaf_train.cores import worker_count
@@ -60,8 +60,10 @@ class ClipScore:
     """What scoring took."""
     condition: Condition = field(default_factory=Condition)
     """What makes the scores doubtful."""
+    crop: Crop | None = None
+    """The part of each frame that was scored; None: all."""
     picture: Crop | None = None
-    """The part between black bars, where there are some."""
+    """The part of that between black bars, where there are some."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def score_video(
     model: LoadedModel,
     *,
     every: int = 1,
-    crop: Crop | None = None,
+    crop: Crop | Literal["auto"] | None = None,
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
     watch: Callable[[], None] | None = None,
@@ -138,7 +140,8 @@ def score_video(
         path: the clip.
         model: a no-reference metric, from `load_model`.
         every: step between frames, at least 1.
-        crop: the part of each frame that is scored; None: all.
+        crop: the part of each frame that is scored; None: all; `auto`: what lies between black bars,
+            which a look at the key frames finds first.
         threads: decoder threads, and threads that score; 0: one a core each.
         progress: called with the number of frames scored so far.
         watch: called at each decoded frame; what it raises ends the run.
@@ -155,13 +158,14 @@ def score_video(
     path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
+    part = find_picture(path, threads) if crop == "auto" else crop
 
     def score_frame(item: tuple[int, VideoFrame]) -> _Scored:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
         luma = luma_view(item[1], path)
-        if crop is not None:
+        if part is not None:
             try:
-                luma = crop.of(luma)
+                luma = part.of(luma)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from None
         return _Scored(item[0], item[1].time, scorer(luma), is_flat(luma), margins(luma))
@@ -187,7 +191,8 @@ def score_video(
             break
         # what several threads make up for damage differs from run to run, and so would the scores
         decoders = 1
-    return _clip_score(path, model, done, condition, time.perf_counter() - begin)
+    scored_clip = _clip_score(path, model, done, condition, time.perf_counter() - begin)
+    return replace(scored_clip, crop=part)
 
 
 def _clip_score(
@@ -218,7 +223,7 @@ def score_videos(
     model: LoadedModel,
     *,
     every: int = 1,
-    crop: Crop | None = None,
+    crop: Crop | Literal["auto"] | None = None,
     progress: Callable[[Path, int], None] | None = None,
 ) -> list[ClipScore | UserError]:
     """Score several clips at the same time, one a core; results come in the order of `paths`.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from vmaf_train.bars import Crop
 from vmaf_train.errors import UserError
 from vmaf_train.files import json_text, write_text
 from vmaf_train.load import LoadedModel
@@ -149,7 +150,7 @@ def log(clip: ClipScore, model: LoadedModel) -> dict[str, Any]:
         "frames": [_frame(clip, place, model) for place in range(len(clip.frames))],
         "pooled_metrics": {model.id: pooled},
         "aggregate_metrics": {},
-        "input": asdict(clip.condition) | {"picture": str(clip.picture) if clip.picture else None},
+        "input": asdict(clip.condition) | {"crop": _text(clip.crop), "picture": _text(clip.picture)},
         "model": {"id": model.id, "sha256": model.entry.sha256 if model.entry else None, **meaning(model)},
     }
 
@@ -163,6 +164,10 @@ def _frame(clip: ClipScore, place: int, model: LoadedModel) -> dict[str, Any]:
     if clip.flat[place]:
         told["flat"] = True
     return told
+
+
+def _text(part: Crop | None) -> str | None:
+    return None if part is None else str(part)
 
 
 def write(targets: Targets, clips: Sequence[ClipScore], model: LoadedModel) -> None:
