@@ -136,9 +136,17 @@ def test_a_command_that_is_killed_leaves_as_after_ctrl_c(name: str, tmp_path: Pa
         _, told = process.communicate(timeout=30)
     assert (process.returncode, told) == (
         130,
-        "vmaf-train: interrupted; outputs of this command were not changed\n",
+        "vmaf-train: interrupted; no file is half-written\n",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("filter", "{}", "o.mp4"), ("score", "a", "--json", "{}")])
+def test_a_path_that_the_system_refuses_is_one_line(command: tuple[str, ...]) -> None:
+    name = "x" * 300 + ".mp4"
+    done = vmaf_train(*(part.format(name) for part in command))
+    assert done.returncode == 1
+    assert done.stderr == f"vmaf-train: {name}: File name too long; check the path and its permissions\n"
 
 
 def test_no_command_shows_the_help() -> None:

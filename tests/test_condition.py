@@ -9,6 +9,7 @@ import pytest
 from clip_factory import COUNT, X264, ffmpeg, known_clip, make_clip, zero_middle
 
 from vmaf_train.condition import Condition, is_flat
+from vmaf_train.luma import luma_of
 from vmaf_train.video import iterate_frames
 
 
@@ -66,8 +67,20 @@ def test_joined_and_piped_clips_end_where_they_should(tmp_path: Path) -> None:
     assert condition_of(tmp_path / "piped.mkv") == Condition()
 
 
-def test_luma_of_rgb_is_limited_range(clips: Path) -> None:
-    assert not condition_of(known_clip(clips, "rgb.mkv")).full_range
+@pytest.mark.parametrize(
+    "options", [["qtrle"], ["png"], ["libx264rgb", "-qp", "0"], ["ffv1"]], ids=lambda o: o[0]
+)
+def test_luma_of_rgb_is_limited_range_whatever_the_decoder_tags(tmp_path: Path, options: list[str]) -> None:
+    clip = tmp_path / "rgb.mov" if options == ["qtrle"] else tmp_path / "rgb.mkv"
+    ramp = "testsrc2=s=320x192:r=5:d=0.4,format=rgb24"
+    ffmpeg("-f", "lavfi", "-i", ramp, "-c:v", *options, clip)
+    condition = Condition()
+    luma = np.stack([luma_of(frame, clip) for _, frame in iterate_frames(clip, condition=condition)])
+    assert not condition.full_range
+    # of untagged RGB ffmpeg makes limited range
+    plane = ("-vf", "format=yuv444p,extractplanes=y", "-f", "rawvideo", "-")
+    want = np.frombuffer(ffmpeg("-f", "lavfi", "-i", ramp, *plane), np.uint8).reshape(luma.shape)
+    assert np.abs(luma.astype(int) - want).max() <= 1
 
 
 @pytest.mark.parametrize(

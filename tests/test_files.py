@@ -202,6 +202,14 @@ def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    write_text(secret, "a")
+    secret.chmod(0o600)
+    write_text(secret, "b")
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("b", 0o600)
+
+
 def test_json_keeps_the_order_of_keys_and_refuses_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": "x", "b": 1, "a": "ä"})
     assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "name": "x",\n  "b": 1,\n  "a": "ä"\n}\n'

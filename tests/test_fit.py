@@ -299,7 +299,7 @@ def test_ctrl_c_ends_with_one_line_and_status_130_and_the_earlier_checkpoint(
     finally:
         process.kill()
     assert process.returncode == 130
-    assert errors == "vmaf-train: interrupted; outputs of this command were not changed\n"
+    assert errors == "vmaf-train: interrupted; no file is half-written\n"
     assert output == ""
     assert frames.checkpoint(FILTER).read_bytes() == b"yesterday's"
     assert [path.name for path in frames.checkpoint(FILTER).parent.iterdir()] == [f"{FILTER}.ckpt"]

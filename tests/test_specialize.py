@@ -199,6 +199,16 @@ def test_the_sidecar_starts_with_the_name_and_says_where_the_copy_comes_from(
     assert sidecar.quant_mode is None
 
 
+@pytest.mark.parametrize("suffix", [".json", ".onnx"])
+def test_a_copy_and_its_sidecar_are_written_both_or_not_at_all(
+    load: object, tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / f"textured_v1_64x64{suffix}").mkdir()
+    with pytest.raises(UserError, match=rf"cannot write .*textured_v1_64x64\{suffix}: Is a directory"):
+        specialize(load_model("textured_v1"), 64, 64, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"textured_v1_64x64{suffix}"]
+
+
 def test_the_same_model_and_size_give_the_same_bytes(load: object, tmp_path: Path) -> None:
     model = load_model("textured_v1")
     first = specialize(model, 320, 180, tmp_path / "a")

@@ -28,7 +28,7 @@ TRUST = "Check and sign the models"
 INTERRUPTED = 130  # the shell's status for Ctrl-C
 SOURCE = "git+https://github.com/vmaf-train/vmaf-train"
 SIGNING = {"model_signing", "sigstore", "OpenSSL"}  # what the extra [sign] brings; the others are of [train]
-STOPPED = "interrupted; outputs of this command were not changed"
+STOPPED = "interrupted; no file is half-written"
 
 app = typer.Typer(
     name="vmaf-train",
@@ -90,7 +90,9 @@ def main() -> None:
         _drop_stdout()
         raise SystemExit(141) from None
     except OSError as error:
-        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO):
+        if error.filename is not None:
+            _leave(1, f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions")
+        if error.errno not in (errno.ENOSPC, errno.EIO):
             raise
         _drop_stdout()
         _leave(1, f"cannot write to standard output: {error.strerror}")
@@ -188,7 +190,7 @@ def split() -> None:
 
 @app.command(rich_help_panel=PIPELINE)
 def fit(model: ModelId) -> None:
-    """Train one model and keep its best checkpoint: data/checkpoints."""
+    """Train one model and keep its best checkpoint or the last: data/checkpoints."""
     from lightning.pytorch.utilities import rank_zero_only
 
     from vmaf_train.fit import fit as run
@@ -236,7 +238,7 @@ def verify(
     signatures: Annotated[bool, typer.Option("--signatures", help="Check the signatures too.")] = False,
     key: Annotated[Path | None, typer.Option(help="Public key (PEM) that must have signed.")] = None,
     identity: Annotated[str | None, typer.Option(help="Sigstore identity that must have signed.")] = None,
-    issuer: Annotated[str | None, typer.Option(help="Who vouches for that identity (an URL).")] = None,
+    issuer: Annotated[str | None, typer.Option(help="Who vouches for that identity (a URL).")] = None,
 ) -> None:
     """Check the model directory: registry, hashes, graphs, sidecars, stray files, and signatures if asked."""
     from vmaf_train.load import models_dir

@@ -52,7 +52,7 @@ def score(
         str | None, typer.Option(metavar="<path>", help="Write one row a frame to this file; -: stdout.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", "-y", help="Replace files that are no earlier scores.")
+        bool, typer.Option("--force", "-y", help="Overwrite files that vmaf-train did not write.")
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where a clip is damaged or ends early.")
@@ -72,7 +72,7 @@ def score(
     part: Crop | Literal["auto"] | None = None
     if crop is not None:
         part = "auto" if crop == "auto" else Crop.parse(crop)
-    # the score's own graphs do the work; this session only has to exist
+    # the score's own graphs do the work
     loaded = load_model(model, unverified=unverified, threads=1)
     targets = plan(videos, json, csv, force=force)
     done: dict[Path, int] = {}
@@ -187,7 +187,8 @@ def specialize(
     strength: Strength = 1.0,
     unverified: Unverified = False,
 ) -> None:
-    """Write the copy of a model that libvmaf's C client loads: one frame size, resize or clip inside.
+    """Write the copy of a model that libvmaf's C client loads: for one frame size, with the resize (of a
+    metric) or the clip to 0..1 (of a filter) inside.
 
     Example: vmaf-train specialize nr_metric_v1 --width 1920 --height 1080 --out models
     """

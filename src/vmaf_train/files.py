@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -31,11 +32,15 @@ def replacing(path: Path) -> Iterator[Path]:
         UserError: the file system refuses (disk full, no permission).
     """
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with _beside(path) as temporary:
             yield temporary
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            # what its owner allowed of the earlier file holds for the new one
+            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+            temporary.chmod(mode)
             temporary.replace(path)
     except OSError as error:
         raise UserError(

@@ -156,9 +156,13 @@ def luma_view(frame: VideoFrame, path: Path) -> Plane:
     The rows of a view lie further apart than they are wide, and it keeps the frame alive.
     """
     if not _has_luma_plane(frame.format):
+        from av.video.reformatter import ColorRange
+
         # packed, palette, RGB and odd depths: swscale knows them all
         # one thread: with several, swscale damages some sizes of deeper formats
-        frame = frame.reformat(format="yuv444p", threads=1)
+        # most decoders tag RGB as full range, and reformat would keep that for luma
+        limited = ColorRange.MPEG if frame.format.is_rgb or frame.format.has_palette else None
+        frame = frame.reformat(format="yuv444p", dst_color_range=limited, threads=1)
     name, first = frame.format.name, frame.format.components[0]
     kind = np.dtype(np.uint16 if first.bits > 8 else np.uint8)
     kind = kind.newbyteorder(">" if frame.format.is_big_endian else "<")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import sha256_bytes, write_bytes, write_text
+from vmaf_train.files import replacing, sha256_bytes, write_text
 from vmaf_train.graph import GraphFacts, check_graph
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
@@ -97,8 +97,10 @@ def specialize(
     )
     beside = path.with_suffix(".json")
     text = sidecar_text(sidecar, name=beside.name)
-    write_bytes(path, data)
-    write_text(beside, text)
+    # both or none
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+        write_text(beside, text)
     return Specialized(path, beside, facts, difference)
 
 
