@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from tiny_models import blur_filter, linear_fr, registered, textured_nr, write_model
 
-from vmaf_train.inspect import costs, facts
+from vmaf_train.cli_use import inspect
+from vmaf_train.inspect import costs, facts, models
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.specialize import specialize
 
@@ -31,6 +34,25 @@ def test_facts_name_kind_shapes_operators_size_and_provenance(folder: Path) -> N
     assert rows["corpus"] == "none (vmaf-proxy)"
     assert rows["provenance: params"].startswith("0000")
     assert rows["trust"].startswith("in the registry")
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_list_of_the_models_that_ship_has_a_line_each_on_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(ROOT / "model" / "tiny"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    inspect(None)
+    header, rows = models()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    # the rest are three rules and the caption
+    assert len(lines) == len(rows) + 5
+    for told in (header, *rows):
+        assert any(all(cell in line for cell in told) for line in lines), told
 
 
 def test_an_unverified_file_says_so(tmp_path: Path) -> None:

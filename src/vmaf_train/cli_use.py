@@ -217,7 +217,7 @@ def inspect(
     from vmaf_train.terminal import print_facts, print_table
 
     if model is None:
-        print_table(*models(), "registered models, SHA-256 checked")
+        print_table(*models(), "registered models, SHA-256 checked", fold=False)
         return
     loaded = load_model(model, unverified=unverified)
     print_facts(loaded.id, facts(loaded))

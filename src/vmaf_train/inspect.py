@@ -61,19 +61,18 @@ def _measure(model: LoadedModel, label: str, shape: tuple[int, ...]) -> Cost:
 
 
 def models() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows of all registered models: id, kind, parameters, bytes, corpus, input and output.
+    """Header and rows of all registered models; `facts` says more of one, such as its input and output.
 
     Raises:
         UserError: a model that cannot be trusted, or no registry.
     """
-    header = ("model", "kind", "parameters", "bytes", "corpus", "input", "output")
+    header = ("model", "kind", "parameters", "bytes", "corpus")
     rows: list[tuple[str, ...]] = []
     for entry in read_registry(models_dir() / REGISTRY).entries:
         model = load_model(entry.id)
         graph = model.facts
         corpus = f"{model.sidecar.corpus} ({model.sidecar.label_kind})" if model.sidecar else ""
-        size = (f"{graph.parameters:,}", f"{graph.bytes:,}")
-        rows.append((model.id, model.kind.label, *size, corpus, graph.input.text, graph.output.text))
+        rows.append((model.id, model.kind.label, f"{graph.parameters:,}", f"{graph.bytes:,}", corpus))
     return header, rows
 
 

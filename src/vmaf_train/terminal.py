@@ -40,8 +40,14 @@ def progress_bar(what: str) -> Iterator[Report | None]:
         yield report
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> None:
-    """A table on a terminal; else tab-separated lines, the caption first as a `#` comment."""
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, fold: bool = True
+) -> None:
+    """A table on a terminal; else tab-separated lines, the caption first as a `#` comment.
+
+    On a narrow terminal cells are broken, but no word of the header is, nor a cell of the first column unless
+    `fold`: paths may be broken, ids are copied from there.
+    """
     if not sys.stdout.isatty():
         print(f"# {caption}")
         for row in (header, *rows):
@@ -54,7 +60,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: s
     # names of files and folders are no markup
     table = Table(caption=Text(caption), caption_justify="left")
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(
+            name,
+            justify="left" if index == 0 else "right",
+            overflow="fold",
+            no_wrap=index == 0 and not fold,
+            min_width=max(map(len, name.split())),
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
