@@ -92,15 +92,28 @@ def test_motion_blur_smears_along_its_angle_only() -> None:
 
 
 def test_a_scene_gets_as_many_different_impairments_as_variants() -> None:
-    plans = draw_plans(seeded(1, "plans"), 6)
+    plans = draw_plans(seeded(1, "plans"), 6, 0.2)
     assert len(set(plans)) == 6
-    assert draw_plans(seeded(1, "plans"), 6) == plans
-    assert len(draw_plans(seeded(1, "plans"), 1)) == 1
-    assert len(draw_plans(seeded(1, "plans"), 2)) == 2
+    assert draw_plans(seeded(1, "plans"), 6, 0.2) == plans
+    assert len(draw_plans(seeded(1, "plans"), 1, 0.2)) == 1
+    assert len(draw_plans(seeded(1, "plans"), 2, 0.2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("variants", "share", "copies"),
+    [(4, 0.2, 0), (5, 0.2, 1), (10, 0.3, 3), (6, 0.34, 2), (5, 0, 0), (5, 1, 5)],
+)
+def test_a_share_of_the_clips_are_copies_and_the_others_do_not_change_with_it(
+    variants: int, share: float, copies: int
+) -> None:
+    plans = draw_plans(seeded(1, "plans"), variants, share)
+    assert [bool(plan.earlier) for plan in plans] == [False] * (variants - copies) + [True] * copies
+    if 0 < copies < variants:
+        assert plans[:-copies] == draw_plans(seeded(1, "plans"), variants - copies, 0)
 
 
 def test_the_last_fifth_of_a_scene_was_encoded_before_and_touched_up() -> None:
-    scenes = [draw_plans(seeded(1, "plans", str(scene)), 10) for scene in range(100)]
+    scenes = [draw_plans(seeded(1, "plans", str(scene)), 10, 0.2) for scene in range(100)]
     assert not any(plan.earlier or plan.grain or plan.sharpening for plans in scenes for plan in plans[:8])
     touched = [plan for plans in scenes for plan in plans[8:]]
     assert all(plan.earlier and (plan.grain or plan.sharpening) for plan in touched)

@@ -70,7 +70,7 @@ def test_the_clip_that_was_damaged_more_has_the_lower_label(
     make_params: Callable[..., Params], tmp_path: Path
 ) -> None:
     def crfs(scene: str) -> list[int]:
-        plans = draw_plans(seeded(1, "plans", scene), 3)[:2]
+        plans = draw_plans(seeded(1, "plans", scene), 3, 0.2)[:2]
         encoded = [Impairment(codec="x264", quality=plan.quality, angle=plan.angle) for plan in plans]
         return [plan.quality for plan in plans if plan in encoded]
 

@@ -45,6 +45,7 @@ class Synthetic:
 
     scenes: int
     variants: int
+    touched_up: float
     width: int
     height: int
     frames: int

@@ -40,6 +40,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "corpus.konvid_1k.max_unpacked_bytes": (1, 10**15),
     "corpus.synthetic.scenes": (1, 10**6),
     "corpus.synthetic.variants": (1, 64),
+    "corpus.synthetic.touched_up": (0, 1),
     "corpus.synthetic.width": (64, 7680),
     "corpus.synthetic.height": (64, 4320),
     "corpus.synthetic.frames": (2, 1000),

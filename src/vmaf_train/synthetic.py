@@ -119,7 +119,7 @@ def render_scene(
         pristine = photo_clip(source, name, seed, *frame)
     else:
         pristine = published(render_clip(name, seed, *frame), seeded(seed, "published", name))
-    plans = draw_plans(seeded(seed, "plans", name), wanted.variants)
+    plans = draw_plans(seeded(seed, "plans", name), wanted.variants, wanted.touched_up)
     letters = [variant_letters(index) for index in range(len(plans))]
     paths = [f"{CLIPS}/{name}_{letter}.mp4" for letter in letters]
     jobs = (
