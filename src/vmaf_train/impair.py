@@ -78,8 +78,8 @@ class Impairment:
 def draw_plans(rng: np.random.Generator, variants: int, share: float) -> list[Impairment]:
     """Draw what is done to one scene: each impairment has a rung of its own on the ladder of strengths.
 
-    The last `share` of them are copies that were encoded before and then touched up: grain and sharpening hide what
-    an encoder took, and do not bring it back.
+    The last `share` of them are copies that were encoded before and then touched up: grain and sharpening
+    hide what an encoder took, and do not bring it back.
     """
     touched_up = int(variants * share + 1e-9)  # 5 times 0.2 is one
     plans = [draw_impairment(rng, rung) for rung in _rungs(rng, variants - touched_up)]
