@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from model_folder import ID, change_row, make_folder
 from model_signing import verifying
 from typer.testing import CliRunner
@@ -23,8 +23,10 @@ from vmaf_train.verify import verify
 Keys = tuple[Path, Path]
 
 
-def make_keys(folder: Path, name: str, password: bytes | None = None) -> Keys:
-    private = ec.generate_private_key(ec.SECP256R1())
+def make_keys(folder: Path, name: str, password: bytes | None = None, *, kind: str = "ec") -> Keys:
+    private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = ec.generate_private_key(ec.SECP256R1())
+    if kind == "rsa":
+        private = rsa.generate_private_key(65537, 2048)
     locked: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if password is not None:
         locked = serialization.BestAvailableEncryption(password)
@@ -66,10 +68,38 @@ def test_a_signed_directory_verifies_and_is_otherwise_unchanged(folder: Path, ke
 
 def test_a_locked_key_needs_its_password(folder: Path, tmp_path: Path) -> None:
     key, public = make_keys(tmp_path, "locked", b"secret")
-    with pytest.raises(UserError, match="not an elliptic-curve private key"):
-        sign(folder, key)
+    for password in (None, ""):
+        with pytest.raises(
+            UserError, match=r"locked\.pem: the key is encrypted; put .* VMAF_TRAIN_KEY_PASSWORD$"
+        ):
+            sign(folder, key, password=password)
+    with pytest.raises(
+        UserError, match=r"locked\.pem: the password in VMAF_TRAIN_KEY_PASSWORD is wrong .*; corr"
+    ):
+        sign(folder, key, password="another")
     sign(folder, key, password="secret")
     check(folder, public)
+
+
+def test_a_password_for_a_key_that_has_none_is_told(folder: Path, keys: Keys) -> None:
+    with pytest.raises(UserError, match=r"key\.pem: the key is not encrypted, but VMAF_TRAIN_.*; unset it"):
+        sign(folder, keys[0], password="secret")
+    keys[0].write_text("hello")
+    with pytest.raises(UserError, match="not an elliptic-curve private key in PEM form"):
+        sign(folder, keys[0], password="secret")
+
+
+@pytest.mark.parametrize("password", [None, "secret"])
+def test_an_rsa_key_is_told_to_be_of_another_kind(folder: Path, tmp_path: Path, password: str | None) -> None:
+    key, public = make_keys(tmp_path, "rsa", password.encode() if password else None, kind="rsa")
+    with pytest.raises(
+        UserError, match=r"not an elliptic-curve private key in PEM form \(a key of another kind\)"
+    ):
+        sign(folder, key, password=password)
+    with pytest.raises(
+        UserError, match=r"not an elliptic-curve public key in PEM form \(a key of another kind\)"
+    ):
+        check_key(folder, public)
 
 
 @pytest.mark.parametrize("name", [f"{ID}.onnx", f"{ID}.json", "registry.json"])

@@ -256,9 +256,10 @@ def sign(
 ) -> None:
     """Sign every registered model: model/tiny/<id>.sig. A password is read from VMAF_TRAIN_KEY_PASSWORD."""
     from vmaf_train.load import models_dir
+    from vmaf_train.sign import PASSWORD
     from vmaf_train.sign import sign as run
 
-    for path in run(models_dir(), key, password=os.environ.get("VMAF_TRAIN_KEY_PASSWORD")):
+    for path in run(models_dir(), key, password=os.environ.get(PASSWORD)):
         print(f"signed: {path}")
 
 

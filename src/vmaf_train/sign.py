@@ -19,6 +19,7 @@ from vmaf_train.regular_files import inside, read_regular
 
 MAX_BUNDLE_BYTES = 2**20
 MAX_KEY_BYTES = 2**16
+PASSWORD = "VMAF_TRAIN_KEY_PASSWORD"  # the variable that holds the password of a locked key
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def sign(folder: Path, key: Path, *, password: str | None = None) -> list[Path]:
         The signatures written, `<id>.sig` in the model directory.
 
     Raises:
-        UserError: an unusable key, no registry, or a file that is missing.
+        UserError: an unusable key or password, no registry, or a file that is missing.
     """
     from model_signing import signing
 
@@ -53,10 +54,7 @@ def sign(folder: Path, key: Path, *, password: str | None = None) -> list[Path]:
         secret: Any = password.encode() if password else None
         config.use_elliptic_key_signer(private_key=_key_file(key), password=secret)
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{key}: not an elliptic-curve private key in PEM form ({_one_line(error)}); make one with "
-            "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem`"
-        ) from error
+        raise UserError(f"{key}: {_unusable(key, error, password)}") from error
     written = []
     for entry in name_bundles(folder):
         target = folder / bundle_name(entry.id)
@@ -118,6 +116,26 @@ def name_bundles(folder: Path) -> tuple[Entry, ...]:
     return named
 
 
+def _unusable(key: Path, error: Exception, password: str | None) -> str:
+    """Why a private key cannot be used, and what to do."""
+    # `cryptography` raises it only for a password that is there, but not needed, or the other way round
+    if isinstance(error, TypeError):
+        if password:
+            return f"the key is not encrypted, but {PASSWORD} holds a password; unset it"
+        return f"the key is encrypted; put its password into the environment variable {PASSWORD}"
+    if isinstance(error, ValueError) and password and b"ENCRYPTED" in key.read_bytes():
+        return f"the password in {PASSWORD} is wrong ({_one_line(error)}); correct it"
+    return (
+        f"not an elliptic-curve private key in PEM form ({_no_curve(error)}); make one with "
+        "`openssl ecparam -name prime256v1 -genkey -noout -out key.pem`"
+    )
+
+
+def _no_curve(error: Exception) -> str:
+    # the library asks a key of any kind for its curve
+    return "a key of another kind" if isinstance(error, AttributeError) else _one_line(error)
+
+
 def _key_file(key: Path) -> Path:
     read_regular(key.resolve(), limit=MAX_KEY_BYTES)
     return key
@@ -138,7 +156,7 @@ def verifying_config(verifier: Verifier) -> Any:
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{verifier.key}: not an elliptic-curve public key in PEM form "
-                f"({_one_line(error)}); make it with "
+                f"({_no_curve(error)}); make it with "
                 "`openssl ec -in key.pem -pubout -out pub.pem`"
             ) from error
     if verifier.key is None and verifier.identity and verifier.issuer:
