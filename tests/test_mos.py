@@ -8,7 +8,9 @@ from pathlib import Path, PurePath, PurePosixPath
 import pytest
 
 from vmaf_train.errors import UserError
+from vmaf_train.labels import vmaf_to_mos
 from vmaf_train.mos import (
+    OF_VMAF,
     Row,
     Score,
     clip_key,
@@ -73,6 +75,13 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ("key,mos\na,nan\n", "line 2: mos is 'nan'"),
         ("key,mos\na,\n", "line 2: mos is ''"),
         ("key,mos\na,5.01\n", "line 2: mos is '5.01'"),
+        (
+            "key,mos\na,80\n",
+            "mos is '80'; expected a number from 1 to 5 (VMAF maps to 1 + (vmaf - 20) / 20, not below 1),",
+        ),
+        ("key;mos\na;72,5\n", "mos is '72,5'; expected a number from 1 to 5 (VMAF maps to "),
+        ("key,mos\na,0\n", "mos is '0'; expected a number from 1 to 5, correct"),
+        ("key,mos\na,101\n", "mos is '101'; expected a number from 1 to 5, correct"),
         ("key,mos\na,0.99\n", "line 2: mos is '0.99'"),
         ("key,mos\na,1_0\n", "line 2: mos is '1_0'"),
         ("key,mos\na,1e999\n", "line 2: mos is '1e999'"),
@@ -100,6 +109,11 @@ def test_a_bad_table_is_one_line_that_names_file_line_and_value(
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("vmaf", [0, 20, 20.5, 72.5, 100])
+def test_the_map_of_vmaf_that_an_error_tells_is_that_of_the_labels(vmaf: float) -> None:
+    assert max(1, eval(OF_VMAF, {"vmaf": vmaf})) == pytest.approx(vmaf_to_mos(vmaf))
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:

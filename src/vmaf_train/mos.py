@@ -17,6 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from vmaf_train.errors import UserError
 
 LOWEST, HIGHEST = 1.0, 5.0
+OF_VMAF = "1 + (vmaf - 20) / 20"  # as `labels` maps it, told to whoever takes VMAF for MOS
 CLIP_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".mxf", ".nut", ".ogv", ".ts", ".webm", ".wmv", ".y4m"),
@@ -290,5 +291,6 @@ def _mos(value: str, delimiter: str, where: str) -> float:
     number = value.replace(",", ".") if delimiter == ";" else value
     mos = float(number) if NUMBER.fullmatch(number) else float("nan")
     if not LOWEST <= mos <= HIGHEST:
-        raise UserError(f"{where}: mos is {value!r}; expected a number from 1 to 5, correct it there")
+        scale = f" (VMAF maps to {OF_VMAF}, not below 1)" if HIGHEST < mos <= 100 else ""
+        raise UserError(f"{where}: mos is {value!r}; expected a number from 1 to 5{scale}, correct it there")
     return mos
