@@ -664,7 +664,8 @@ def test_the_command_tells_of_pictures_that_no_filter_was_trained_on(
     source = make_clip(tmp_path / "in.mp4", *X264, *options, count=3)
     arguments = ["--model", "noop_v1", "--encoder", "ffv1"]
     done = CliRunner().invoke(app, ["filter", str(source), str(tmp_path / "out.mkv"), *arguments])
-    assert done.stdout.splitlines()[1:] == said
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.splitlines() == [f"note: {line}" for line in said]
 
 
 def test_options_of_the_container_reach_it(noop: LoadedModel, tmp_path: Path) -> None:
@@ -694,13 +695,15 @@ def test_the_command_tells_of_an_early_end_of_what_is_lost_and_of_what_was_ignor
     done = CliRunner().invoke(app, ["filter", str(source), str(target), *arguments])
     frames = len(read(target))
     assert 0 < frames < COUNT
-    assert done.stdout.splitlines()[1:] == [
-        f"the input ends early: the output has the {frames} frames that were there",
-        "libx264: Error parsing option 'bogus = 3'",
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.splitlines() == [
+        f"note: the input ends early: the output has the {frames} frames that were there",
+        "note: libx264: Error parsing option 'bogus = 3'",
     ]
     arguments = ["--model", "noop_v1", "--encoder", "mpeg4", "--force"]
     lost = CliRunner().invoke(app, ["filter", str(source), str(target), *arguments])
-    assert lost.stdout.splitlines()[-1] == "not kept: chroma sample location topleft"
+    assert lost.stderr.splitlines()[-1] == "note: not kept: chroma sample location topleft"
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
@@ -843,7 +846,36 @@ def test_the_command_tells_how_many_pictures_were_damaged(
     damaged = sum(frame.is_corrupt for frame in read(source))
     assert damaged > 0
     done = CliRunner().invoke(app, ["filter", str(source), str(tmp_path / "o.mkv"), "--model", "noop_v1"])
-    assert done.stdout.splitlines()[1:] == [f"damaged frames in the input: {damaged}"]
+    assert done.exit_code == 0
+    assert done.stderr.splitlines() == [f"note: damaged frames in the input: {damaged}"]
+
+
+@pytest.mark.parametrize("harm", ["early end", "patched up", "left out"])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_strict_fails_on_a_clip_that_is_cut_or_damaged_and_leaves_no_output_or_the_earlier_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, earlier: bool
+) -> None:
+    monkeypatch.setenv("VMAF_TINY_MODEL_DIR", str(folder))
+    source, target = tmp_path / "in.mp4", tmp_path / "o.mkv"
+    make_clip(source, *(X264 if harm == "left out" else ("-c:v", "mpeg2video")), "-movflags", "+faststart")
+    arguments = ["filter", str(source), str(target), "--model", "noop_v1", "--strict", "--force"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    target.unlink()
+    if earlier:
+        target.write_bytes(b"earlier")
+    if harm == "early end":
+        source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    elif harm == "patched up":
+        zero_middle(source)
+    else:
+        zero_packet(source, 20)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code != 0
+    assert str(done.exception).startswith(f"{source} is damaged or ends early, and --strict was given")
+    assert done.stdout == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "o.mkv"][: 1 + earlier]
+    assert not earlier or target.read_bytes() == b"earlier"
+    assert CliRunner().invoke(app, [part for part in arguments if part != "--strict"]).exit_code == 0
 
 
 def test_a_link_stays_one_and_what_it_points_to_is_written(noop: LoadedModel, tmp_path: Path) -> None:

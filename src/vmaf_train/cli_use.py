@@ -135,6 +135,9 @@ def filter_(
         typer.Option("--option", "-o", help="Another option of the encoder or the container, KEY=VALUE."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-y", help="Replace an existing output.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail, with no output, where the clip is damaged or ends early.")
+    ] = False,
     unverified: Unverified = False,
 ) -> None:
     """Run a clip's luma through a filter; audio, subtitles, timestamps and colour tags are kept.
@@ -144,7 +147,7 @@ def filter_(
     from vmaf_train.encode import Encoder
     from vmaf_train.filter import filter_video
     from vmaf_train.load import load_model
-    from vmaf_train.terminal import progress_bar
+    from vmaf_train.terminal import print_note, progress_bar
 
     options = {}
     for text in option or []:
@@ -165,18 +168,19 @@ def filter_(
             chroma=chroma,
             strength=strength,
             force=force,
+            strict=strict,
             progress=report,
         )
     rate = done.frames / done.seconds
     print(f"{target}: {done.frames} frames in {done.seconds:.1f} s ({rate:.1f} fps), model {loaded.id}")
     if done.truncated:
-        print(f"the input ends early: the output has the {done.frames} frames that were there")
+        print_note(f"the input ends early: the output has the {done.frames} frames that were there")
     if done.damaged:
-        print(f"damaged frames in the input: {done.damaged}")
+        print_note(f"damaged frames in the input: {done.damaged}")
     for name in done.dropped:
-        print(f"not kept: {name}")
+        print_note(f"not kept: {name}")
     for note in done.notes:
-        print(note)
+        print_note(note)
 
 
 def specialize(

@@ -75,6 +75,7 @@ def filter_video(
     chroma: bool = False,
     strength: float = 1.0,
     force: bool = False,
+    strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Filtered:
     """Run every frame of `source` through a filter model and write `target`.
@@ -91,11 +92,13 @@ def filter_video(
         chroma: filter the chroma planes as well.
         strength: the part of the model's change that is applied, above 0 and at most 1.
         force: replace an existing `target`.
+        strict: refuse a `source` that is damaged or ends early, as soon as that is seen.
         progress: called with (frames done, frames expected or 0).
 
     Raises:
         UserError: a wrong kind of model or strength, a missing or unreadable input, an output that exists
-            or is the input, or a container or encoder that refuses. No output is left half-written.
+            or is the input, a container or encoder that refuses, or damage that `strict` refuses. No output
+            is left half-written.
     """
     source, target = Path(source), Path(target)
     if target.is_symlink():  # a link stays one, and what it points to is written
@@ -122,15 +125,22 @@ def filter_video(
             count = 0
             for item in itertools.chain(held, filtered):
                 output.write(item)
+                if strict and clip.damaged:
+                    break
                 if isinstance(item, VideoFrame):
                     count += 1
                     if progress is not None:
                         progress(count, expected)
+            if strict and (clip.damaged or clip.truncated):
+                raise UserError(
+                    f"{source} is damaged or ends early, and --strict was given: nothing was written; "
+                    "replace the clip, or leave --strict out to filter what can be decoded"
+                )
             output.finish()
     return Filtered(
         frames=count,
-        damaged=clip.condition.damaged + clip.lost,
-        truncated=not clip.packets.result().whole,
+        damaged=clip.damaged,
+        truncated=clip.truncated,
         seconds=time.perf_counter() - begin,
         dropped=(*output.dropped, *clip.late),
         notes=(*output.notes, *_untrained(clip.condition)),
@@ -186,6 +196,16 @@ class _Input:
         self._order = ShownOrder() if reordered else None
         self._started: set[int] = set()
         self._hidden: dict[int, Packet[Any]] = {}
+
+    @property
+    def damaged(self) -> int:
+        """Frames so far that the decoder had to patch up or to leave out."""
+        return self.condition.damaged + self.lost
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the file ends before what it declares, once all of it was read."""
+        return not self.packets.result().whole
 
     def items(self) -> Iterator[Item]:
         """Frames of the video stream and packets of the others, in the order of the file."""
