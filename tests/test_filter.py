@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from vmaf_train.cli import app
 from vmaf_train.container import open_clip
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
+from vmaf_train.ffmpeg import ffmpeg_exe
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel, load_model
 from vmaf_train.planes import plane_view
@@ -375,6 +377,48 @@ def test_reordered_pictures_of_avi_come_out_in_order_at_the_frame_rate(
     after = read(target)
     assert [number_in(samples(frame)[0]) for frame in after] == list(range(COUNT))
     assert [frame.time for frame in after] == pytest.approx([index / FPS for index in range(COUNT)], abs=1e-3)
+
+
+def decode_times(path: Path) -> list[int]:
+    """When ffmpeg's own decoder says that each frame is shown, in ticks of the stream."""
+    command = [
+        ffmpeg_exe(),
+        "-copyts",
+        "-i",
+        path,
+        "-map",
+        "0:v",
+        "-vf",
+        "showinfo",
+        "-fps_mode",
+        "passthrough",
+    ]
+    done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True)
+    return [int(pts) for pts in re.findall(r"\] n: *\d+ pts: *(-?\d+) ", done.stderr)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["libxvid", "-bf", "2"],  # two pictures in one packet, and an empty one after it
+        ["libxvid"],
+        ["mpeg4", "-bf", "2"],
+        ["mpeg4"],
+        ["msmpeg4"],
+        ["msmpeg4v2"],
+        ["mpeg2video", "-bf", "2"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_pictures_of_avi_are_shown_when_ffmpeg_shows_them(
+    noop: LoadedModel, tmp_path: Path, options: list[str], suffix: str
+) -> None:
+    source, target = make_clip(tmp_path / "in.avi", "-c:v", *options), tmp_path / f"out{suffix}"
+    filter_video(source, target, noop)
+    times = [ticks / FPS for ticks in decode_times(source)]
+    assert len(times) > COUNT - 5
+    assert [frame.time for frame in read(target)] == pytest.approx(times, abs=1e-3)
 
 
 @pytest.mark.parametrize("encoder", ["mpeg2video", "mpeg4"])

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from vmaf_train.errors import UserError
-from vmaf_train.times import Clock, CopyClock, ShownOrder
+from vmaf_train.times import Clock, CopyClock, DecodedTime, ShownOrder, order_of
 
 TICK = Fraction(1, 1000)
 
@@ -50,6 +50,21 @@ def test_a_frame_that_no_packet_announced_has_no_time() -> None:
     frame = frame_at(5)
     ShownOrder().show(frame, depth=0)
     assert frame.pts is None
+
+
+def test_packed_pictures_get_the_times_of_decoding_and_the_last_ones_keep_theirs() -> None:
+    order, frames = DecodedTime(), [frame_at(pts) for pts in (80, 160, 120, 200)]
+    for frame, dts in zip(frames, (80, 120, 160, None), strict=True):
+        frame.dts = dts
+        order.show(frame, depth=1)
+    assert [frame.pts for frame in frames] == [80, 120, 160, 200]
+
+
+def test_only_avi_and_codecs_that_reorder_need_help() -> None:
+    assert isinstance(order_of("avi", "h264"), ShownOrder)
+    assert isinstance(order_of("avi", "mpeg4"), DecodedTime)
+    for container, codec in (("avi", "msmpeg4"), ("avi", "mpeg2video"), ("matroska,webm", "mpeg4")):
+        assert order_of(container, codec) is None
 
 
 def test_times_are_kept_where_both_time_bases_are_the_same() -> None:

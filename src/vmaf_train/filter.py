@@ -40,7 +40,7 @@ from vmaf_train.planes import (
     to_planar,
 )
 from vmaf_train.surgery import check_strength
-from vmaf_train.times import REORDERED, ShownOrder
+from vmaf_train.times import order_of
 
 # items (frames, packets of other streams) that wait between two stages
 DECODED = 16
@@ -192,8 +192,7 @@ class _Input:
         self.packets, self.condition = PacketReader(container, video), Condition()
         self.lost = 0  # frames too damaged to decode
         self.late: list[str] = []  # what begins too late in the file to be found
-        reordered = container.format.name == "avi" and video.codec_context.codec.name in REORDERED
-        self._order = ShownOrder() if reordered else None
+        self._order = order_of(container.format.name, video.codec_context.codec.name)
         self._started: set[int] = set()
         self._hidden: dict[int, Packet[Any]] = {}
 

@@ -16,6 +16,8 @@ from vmaf_train.errors import UserError
 BACK = 0.5  # seconds that times may step back, as they do in damaged clips; joined clips start anew
 # codecs whose frames of AVI come with the time of decoding; of older ones FFmpeg knows the other
 REORDERED = ("h264", "hevc", "vvc")
+# but for two pictures in one packet, as XviD packs them into AVI: FFmpeg takes the second for a later one
+PACKED = ("mpeg4",)
 
 
 class ShownOrder:
@@ -36,6 +38,26 @@ class ShownOrder:
         for _ in range(own - depth):
             self._waiting.popleft()
         frame.pts = self._waiting.popleft()[1] if self._waiting else None
+
+
+class DecodedTime:
+    """Times of frames that come out in order: each has that of the packet that brought it out."""
+
+    def decode(self, packet: Packet[Any]) -> None:
+        """Take note of a packet that goes into the decoder: none is needed."""
+
+    def show(self, frame: VideoFrame, depth: int) -> None:
+        """Set the time of a frame that comes out; the last ones, which no packet brings out, keep theirs."""
+        frame.pts = frame.pts if frame.dts is None else frame.dts
+
+
+def order_of(container: str, codec: str) -> ShownOrder | DecodedTime | None:
+    """What knows when the frames of a codec in a container are shown; None: they do so themselves."""
+    if container != "avi":
+        return None
+    if codec in REORDERED:
+        return ShownOrder()
+    return DecodedTime() if codec in PACKED else None
 
 
 class Clock:
