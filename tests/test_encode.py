@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
+from pathlib import Path
 
+import av
 import pytest
+from av.video.format import VideoFormat
 
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
@@ -13,7 +16,7 @@ from vmaf_train.errors import UserError
 
 @pytest.mark.parametrize("name", ["libx264", "libx265", "libsvtav1", "ffv1"])
 def test_the_encoders_that_the_help_names_take_8_bit_420(name: str) -> None:
-    Encoder(name).check_format("yuv420p")
+    assert Encoder(name).takes(VideoFormat("yuv420p", 64, 48))
 
 
 def test_an_unknown_encoder_is_named_with_known_ones() -> None:
@@ -26,9 +29,66 @@ def test_an_encoder_of_sound_is_no_encoder_here() -> None:
         Encoder("aac").pixel_formats()
 
 
-def test_a_format_that_is_refused_names_an_encoder_that_takes_it() -> None:
-    with pytest.raises(UserError, match=r"libsvtav1 does not take yuv444p; use --encoder libx264 or libx265"):
-        Encoder("libsvtav1").check_format("yuv444p")
+@pytest.mark.parametrize(
+    ("encoder", "frame", "suffix", "said"),
+    [
+        ("libsvtav1", ("yuv444p", 64, 48), "mkv", "libsvtav1 does not take yuv444p; use --encoder libx264, "),
+        (
+            "libx264",
+            ("yuv420p12le", 64, 48),
+            "mkv",
+            "does not take yuv420p12le; use --encoder libx265 or ffv1",
+        ),
+        ("mpeg4", ("yuv422p", 64, 48), "ts", "use --encoder libx264, libx265 or mpeg2video"),
+        ("mpeg4", ("gray12le", 64, 48), "webm", "give a name that ends in .mkv and --encoder ffv1"),
+        (
+            *("libx264", ("yuv420p", 720, 405), "mp4"),
+            "libx264 needs even sides for yuv420p, and these frames are 720x405; use --encoder libsvtav1, "
+            "libvpx-vp9 or ffv1",
+        ),
+        ("libx265", ("yuv420p", 720, 405), "ts", "use --encoder mpeg4 or mpeg2video"),
+        ("libx264", ("yuv420p", 719, 406), "webm", "use --encoder libsvtav1, libvpx-vp9 or libvpx"),
+        ("libx264", ("yuv420p", 720, 405), "mov", "use --encoder mpeg4, mpeg2video or mjpeg"),
+        (
+            *("libx264", ("yuv422p", 719, 405), "mkv"),
+            "libx264 needs an even width for yuv422p, and these frames are 719x405; "
+            "use --encoder libvpx-vp9, ffv1 or mpeg2video",
+        ),
+    ],
+)
+def test_what_an_encoder_does_not_take_names_those_that_do_and_that_the_container_holds(
+    encoder: str, frame: tuple[str, int, int], suffix: str, said: str, tmp_path: Path
+) -> None:
+    with av.open(str(tmp_path / f"a.{suffix}"), "w") as container, pytest.raises(UserError) as told:
+        Encoder(encoder).check(VideoFormat(*frame), container)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize("size", [(65, 48), (64, 47), (65, 47)])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv422p10le"])
+@pytest.mark.parametrize(
+    "name",
+    [*("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "libvpx", "mpeg4", "mpeg2video", "mjpeg")],
+)
+def test_odd_sides_are_taken_where_the_encoder_really_takes_them(
+    name: str, pix_fmt: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    encoder = Encoder(name, {"strict": "-1"} if name == "mjpeg" else {}).quiet()
+    if pix_fmt not in encoder.pixel_formats():
+        return
+    written = True
+    try:
+        with av.open(str(tmp_path / "a.nut"), "w") as container:
+            stream = container.add_stream(name, rate=25, options=dict(encoder.options))
+            stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+            for packet in (*stream.encode(av.VideoFrame(*size, pix_fmt)), *stream.encode(None)):
+                container.mux(packet)
+        with av.open(str(tmp_path / "a.nut")) as container:
+            (frame,) = container.decode(video=0)
+            assert (frame.width, frame.height, frame.format.name.replace("j", "")) == (*size, pix_fmt)
+    except av.FFmpegError:
+        written = False
+    assert encoder.takes(VideoFormat(pix_fmt, *size)) == written
 
 
 def test_an_encoder_that_knows_frame_rates_only_counts_frames() -> None:

@@ -608,6 +608,40 @@ def test_a_codec_that_mpeg_ts_cannot_name_is_refused_before_a_frame_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "said"),
+    [
+        (
+            "libx264",
+            "webm",
+            r"libx264 writes h264, which webm cannot hold; .*--encoder libsvtav1, libvpx-vp9",
+        ),
+        ("libsvtav1", "mov", r"writes av1, which mov cannot hold; .*\.mkv, or --encoder libx264, libx265"),
+        ("ffv1", "mov", r"writes ffv1, which mov cannot hold"),
+    ],
+)
+def test_a_codec_that_the_container_does_not_hold_names_encoders_that_it_does(
+    noop: LoadedModel, tmp_path: Path, encoder: str, suffix: str, said: str
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", frames=2)
+    with pytest.raises(UserError, match=said):
+        filter_video(source, tmp_path / f"out.{suffix}", noop, encoder=Encoder(encoder))
+    with pytest.raises(UserError, match=r'refused by libsvtav1: .*"crf" option'):
+        filter_video(source, tmp_path / "out.mov", noop, encoder=Encoder("libsvtav1", {"crf": "many"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_odd_sides_are_refused_before_encoding_with_encoders_that_take_them(
+    noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", size=(64, 45), frames=2)
+    with pytest.raises(UserError, match=r"libx264 needs even sides .* 64x45; use --encoder libsvtav1, "):
+        filter_video(source, tmp_path / "out.mp4", noop)
+    for encoder in ("libsvtav1", "libvpx-vp9", "ffv1"):
+        filter_video(source, tmp_path / "out.mp4", noop, encoder=Encoder(encoder), force=True)
+        assert [(frame.width, frame.height) for frame in read(tmp_path / "out.mp4")] == [(64, 45)] * 2
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".m2ts"])
 @pytest.mark.parametrize(("encoder", "codec"), [("libx264", "h264"), ("libx265", "hevc"), ("mpeg4", "mpeg4")])
 def test_what_mpeg_ts_cannot_name_is_dropped_and_told_and_all_else_is_read_back(

@@ -9,7 +9,7 @@ import av
 import pytest
 from clip_factory import make_clip
 
-from vmaf_train.muxers import begins, holds
+from vmaf_train.muxers import begins, holds, takes
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,24 @@ from vmaf_train.muxers import begins, holds
 def test_a_container_holds_what_can_be_read_back(name: str, codec: str, held: bool, tmp_path: Path) -> None:
     with av.open(str(tmp_path / name), "w") as container:
         assert holds(container, codec) == held
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "m4v", "webm", "avi", "ts", "mpg", "flv", "ogv"])
+@pytest.mark.parametrize(
+    ("encoder", "codec"),
+    [("libx264", "h264"), ("libvpx-vp9", "vp9"), ("ffv1", "ffv1"), ("mpeg2video", "mpeg2video")],
+)
+def test_a_container_takes_what_its_muxer_does(suffix: str, encoder: str, codec: str, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
+        told = takes(container, codec)
+        try:
+            stream = container.add_stream(encoder, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            container.start_encoding()
+        except (av.FFmpegError, ValueError):
+            assert not told
+        else:
+            assert told or not holds(container, codec)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,20 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
+from av.container import OutputContainer
+from av.video.format import VideoFormat
 
 from vmaf_train.errors import UserError
+from vmaf_train.muxers import takes
 
+# named in advice, the first ones first
+COMMON = (
+    *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1"),
+    *("libvpx", "mpeg4", "mpeg2video", "mjpeg", "prores_ks"),
+)
+NAMED = 3
+# encoders that cut no chroma sample in two: of 4:2:0 and 4:2:2 they refuse odd sides
+WHOLE_CHROMA = ("libx264", "libx265", "huffyuv", "utvideo", "cfhd", "v210")
 LOG_LEVEL = re.compile(r"(?:^|:)\s*log(?:[-_]level)?\s*=")  # among x265-params
 
 
@@ -66,19 +77,44 @@ class Encoder:
         counts = bool(self._codec().frame_rates) or (self.name == "mpeg4" and base.denominator >= 1 << 16)
         return 1 / rate if counts else base
 
-    def check_format(self, pix_fmt: str) -> None:
-        """Check that the encoder takes a pixel format unchanged.
+    def takes(self, frame: VideoFormat) -> bool:
+        """Whether the encoder takes frames of this pixel format and size unchanged.
 
         Raises:
-            UserError: it does not, or there is no such encoder.
+            UserError: no such video encoder.
         """
         formats = self.pixel_formats()
-        if formats and pix_fmt not in formats:
-            others = ("libx264", "libx265", "libsvtav1", "ffv1")
-            able = [name for name in others if name in av.codecs_available]
-            able = [name for name in able if pix_fmt in Encoder(name).pixel_formats()]
-            advice = f"use --encoder {' or '.join(able)}" if able else "convert the input first"
-            raise UserError(f"{self.name} does not take {pix_fmt}; {advice}")
+        return (not formats or frame.name in formats) and not self._uneven(frame)
+
+    def check(self, frame: VideoFormat, container: OutputContainer) -> None:
+        """Check that the encoder takes frames of this pixel format and size unchanged.
+
+        Raises:
+            UserError: it does not, or there is no such encoder; names those that do and `container` holds.
+        """
+        if self.takes(frame):
+            return
+        if others := encoders_for(container, frame):
+            advice = f"use --encoder {others}"
+        elif Encoder("ffv1").takes(frame):
+            advice = "give a name that ends in .mkv and --encoder ffv1"
+        else:
+            advice = "convert the input first"
+        if sides := self._uneven(frame):
+            raise UserError(
+                f"{self.name} needs {sides} for {frame.name}, and these frames are {frame.width}x"
+                f"{frame.height}; {advice}"
+            )
+        raise UserError(f"{self.name} does not take {frame.name}; {advice}")
+
+    def _uneven(self, frame: VideoFormat) -> str:
+        """What an encoder that cuts no chroma sample in two needs and the frame has not, if anything."""
+        if self.name not in WHOLE_CHROMA:
+            return ""
+        wide, high = frame.chroma_width(2) == 1, frame.chroma_height(2) == 1  # a sample is two pixels so
+        if not ((wide and frame.width % 2) or (high and frame.height % 2)):
+            return ""
+        return "even sides" if high else "an even width"
 
     def _codec(self) -> av.Codec:
         try:
@@ -90,3 +126,10 @@ class Encoder:
                 f"no video encoder {self.name!r} in PyAV's FFmpeg; try libx264, libx265, libsvtav1 or ffv1"
             ) from None
         return codec
+
+
+def encoders_for(container: OutputContainer, frame: VideoFormat) -> str:
+    """A few encoders that take a pixel format and size and whose codec the container holds: `a, b or c`."""
+    known = [Encoder(name) for name in COMMON if name in av.codecs_available]
+    able = [one.name for one in known if one.takes(frame) and takes(container, one.codec)][:NAMED]
+    return " or ".join(part for part in (", ".join(able[:-1]), *able[-1:]) if part)

@@ -116,7 +116,7 @@ def filter_video(
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(clip.items(), DECODED)))
         run = partial(model.run_codes, strength=strength)
-        frames = _filtered(decoded, _Job(run, chroma, encoder, source))
+        frames = _filtered(decoded, _Job(run, chroma, source))
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
         temporary = stack.enter_context(replacing(target))
@@ -151,7 +151,6 @@ def filter_video(
 class _Job:
     run: RunCodes
     chroma: bool
-    encoder: Encoder
     source: Path
 
 
@@ -169,7 +168,6 @@ def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
         found = (frame.width, frame.height, frame.format.name)
         if shape is None:
             shape = found
-            job.encoder.check_format(frame.format.name)
         if found != shape:
             raise UserError(f"{job.source}: frames change from {shape} to {found}; cut the clip there")
         _filter_frame(frame, job)

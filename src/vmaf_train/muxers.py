@@ -11,6 +11,10 @@ from av.video.frame import VideoFrame
 HIDE_NEGATIVE = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v", "ismv")  # containers with edit lists
 # containers of one stream whose muxers take any codec, and what can be read back from them
 ONLY: dict[str, tuple[str, ...]] = {"rawvideo": ("rawvideo",), "ffmetadata": ()}
+# muxers that know what they hold when they get it, and do not tell before
+SILENT = ("mpegts", "mpeg", "svcd", "vcd", "vob", "dvd", "mxf", "mxf_d10", "mxf_opatom")
+# codecs that the muxer of MP4 and MOV lists for both
+ONLY_IN_MP4 = ("av1", "vp8", "vp9")
 # codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
 IN_MPEG_TS = {
     *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "vc1"),
@@ -33,6 +37,14 @@ def holds(container: OutputContainer, codec: str) -> bool:
     # the muxer goes by the suffix as well
     blu_ray = Path(container.name).suffix.lower() == ".m2ts"
     return codec in IN_MPEG_TS | (IN_M2TS if blu_ray else IN_TS)
+
+
+def takes(container: OutputContainer, codec: str) -> bool:
+    """Whether a container takes a codec, as far as its muxer tells; one that tells nothing takes all."""
+    name = container.format.name
+    if name == "mov" and codec in ONLY_IN_MP4:
+        return False
+    return holds(container, codec) and (name in SILENT or codec in container.supported_codecs)
 
 
 def begins(source: InputContainer, first: VideoFrame, container: str) -> Fraction:

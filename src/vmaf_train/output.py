@@ -21,10 +21,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmaf_train.container import reason
-from vmaf_train.encode import Encoder
+from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
 from vmaf_train.messages import cause, listening, notes, unused_options
-from vmaf_train.muxers import ONLY, begins, holds
+from vmaf_train.muxers import ONLY, begins, holds, takes
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
 
@@ -138,14 +138,26 @@ class Output:
             if _side_data(first, kind) is not None:
                 self.dropped.append(f"frame data {kind.name.lower()}")
         container.set_chapters(self._chapters)
-        self._start(encoder)
+        self._start(encoder, first)
 
-    def _start(self, encoder: Encoder) -> None:
+    def _cannot_hold(self, encoder: Encoder, first: VideoFrame) -> UserError:
+        others = encoders_for(self.container, first.format)
+        return UserError(
+            f"{encoder.name} writes {encoder.codec}, which {self.container.format.name} cannot hold; "
+            f"give a name that ends in .mkv{f', or --encoder {others}' if others else ''}"
+        )
+
+    def _start(self, encoder: Encoder, first: VideoFrame) -> None:
         with listening() as heard, unused_options() as unused:
             try:
                 self.container.start_encoding()
             except (av.FFmpegError, ValueError) as error:
-                if said := cause(heard):
+                said = cause(heard)
+                # what the encoder refuses, it refuses in any container
+                encoders = said is not None and said.startswith(f"{encoder.name}: ")
+                if not (encoders or takes(self.container, encoder.codec)):
+                    raise self._cannot_hold(encoder, first) from None
+                if said:
                     error.add_note(said)
                 raise
         if unused:
@@ -158,10 +170,8 @@ class Output:
 
     def _encoded(self, video: VideoStream, first: VideoFrame, encoder: Encoder) -> VideoStream:
         if not holds(self.container, encoder.codec):
-            raise UserError(
-                f"{encoder.name} writes {encoder.codec}, which {self.container.format.name} cannot hold; "
-                "give a name that ends in .mkv, or another --encoder"
-            )
+            raise self._cannot_hold(encoder, first)
+        encoder.check(first.format, self.container)
         location = chroma_location(first)
         options = {} if location == UNKNOWN else {"chroma_sample_location": location}
         if encoder.name == "libx265":
@@ -171,7 +181,10 @@ class Output:
         told = encoder.name in TELL_LOCATION or self.container.format.name in ("matroska", "webm")
         if location not in (UNKNOWN, "left") and not told:
             self.dropped.append(f"chroma sample location {location}")
-        added = self.container.add_stream(encoder.name, rate=self._rate, options=options)
+        try:
+            added = self.container.add_stream(encoder.name, rate=self._rate, options=options)
+        except ValueError:  # of the muxers that say what they hold
+            raise self._cannot_hold(encoder, first) from None
         stream = cast(VideoStream, added)
         context = stream.codec_context
         context.width, context.height = first.width, first.height
