@@ -137,6 +137,7 @@ def filter_video(
                     "replace the clip, or leave --strict out to filter what can be decoded"
                 )
             output.finish()
+        output.check(temporary)
     return Filtered(
         frames=count,
         damaged=clip.damaged,

@@ -23,18 +23,12 @@ from av.video.stream import VideoStream
 from vmaf_train.container import reason
 from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
+from vmaf_train.lost import KEEP_CAPTIONS, OWN_TAGS, asked_of, lost_in, lost_of, side_data
 from vmaf_train.messages import cause, listening, notes, unused_options
 from vmaf_train.muxers import ONLY, begins, holds, takes
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
 
-# what the muxer writes itself
-OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate")
-LOST_SIDE_DATA = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.DOVI_METADATA)
-# encoders that write into the stream where chroma samples lie; of containers, Matroska does
-TELL_LOCATION = ("libx264", "libx265", "libsvtav1")
-# encoders that write closed captions (A53) into the stream
-KEEP_CAPTIONS = ("libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv")
 DEFAULT_RATE = Fraction(25)
 
 
@@ -127,6 +121,7 @@ class Output:
         self._clock = Clock(self._base, self._rate, self._path, self._start_at)
         self._clocks: dict[int, CopyClock] = {}
         self._chapters = source.chapters()
+        self._tagged = {**source.metadata, **video.metadata}
         container.metadata.update(_tags(source.metadata))
         # streams keep their order
         for stream in source.streams:
@@ -134,10 +129,8 @@ class Output:
                 self._stream = self._encoded(video, first, encoder)
             else:
                 self._copy(stream)
-        for kind in LOST_SIDE_DATA:
-            if _side_data(first, kind) is not None:
-                self.dropped.append(f"frame data {kind.name.lower()}")
         container.set_chapters(self._chapters)
+        self._asked = asked_of(container, len(self._chapters), encoder.options)
         self._start(encoder, first)
 
     def _cannot_hold(self, encoder: Encoder, first: VideoFrame) -> UserError:
@@ -178,9 +171,7 @@ class Output:
             # the other encoders that can keep closed captions do so by themselves
             options["a53cc"] = "1"
         options |= encoder.options
-        told = encoder.name in TELL_LOCATION or self.container.format.name in ("matroska", "webm")
-        if location not in (UNKNOWN, "left") and not told:
-            self.dropped.append(f"chroma sample location {location}")
+        self.dropped += lost_of(first, encoder.name, self.container.format.name, location)
         try:
             added = self.container.add_stream(encoder.name, rate=self._rate, options=options)
         except ValueError:  # of the muxers that say what they hold
@@ -204,7 +195,7 @@ class Output:
         self._weaves = first.interlaced_frame
         if self._weaves:
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-        matrix = _side_data(first, Type.DISPLAYMATRIX)
+        matrix = side_data(first, Type.DISPLAYMATRIX)
         if matrix is not None:
             stream.set_display_matrix(np.frombuffer(memoryview(matrix), np.int32)[:9].tolist())
         _describe(stream, video)
@@ -252,13 +243,15 @@ class Output:
         """Whether the muxer makes this track itself: of chapters, or of the time code in a tag."""
         if getattr(stream, "name", None) == "bin_data" and self._chapters:
             return True
-        return "timecode" in stream.metadata and self.container.format.name == "mov"
+        # the muxer looks for the tag at the pictures and the file, not at the track
+        tagged = "timecode" in self._tagged and "timecode" in stream.metadata
+        return tagged and self.container.format.name in ("mov", "mp4")
 
     def write(self, item: VideoFrame | Packet[Any]) -> None:
         """Encode a frame, or copy a packet of another stream (or drop it, where its stream is dropped)."""
         if isinstance(item, VideoFrame):
             # broadcasts start with frames that have none
-            if self._captions_lost and _side_data(item, Type.A53_CC) is not None:
+            if self._captions_lost and side_data(item, Type.A53_CC) is not None:
                 self.dropped.append("closed captions")
                 self._captions_lost = False
             if item.interlaced_frame and not self._weaves:
@@ -279,10 +272,9 @@ class Output:
         """Write what the encoder still holds."""
         self.container.mux(self._stream.encode(None))
 
-
-def _side_data(frame: VideoFrame, kind: Type) -> Any:
-    # the container takes the enumeration's members, its type stub only words
-    return cast(Mapping[Type, Any], frame.side_data).get(kind)
+    def check(self, written: Path) -> None:
+        """Look into the file, which is closed by now, for tags that the muxer left out."""
+        self.dropped += lost_in(written, self._asked)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -290,5 +282,9 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _describe(target: Stream, source: Stream) -> None:
-    target.metadata.update(_tags(source.metadata))
+    tags = _tags(source.metadata)
+    if "name" in tags and "title" not in tags:
+        # MP4's demuxer and its muxer have two words for it
+        tags["title"] = tags.pop("name")
+    target.metadata.update(tags)
     target.disposition = source.disposition

@@ -1,0 +1,145 @@
+"""What an output does not keep, told of clips as they come from cameras and editors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import av
+import pytest
+from clip_factory import ffmpeg
+from test_filter import folder, noop, write_clip
+
+from vmaf_train.encode import Encoder
+from vmaf_train.filter import filter_video
+from vmaf_train.load import LoadedModel
+from vmaf_train.lost import lost_tags
+
+__all__ = ["folder", "noop"]  # fixtures
+
+
+def tagged(path: Path, **tags: str) -> Path:
+    """Write a short clip with tags of the file, whatever its container knows of them."""
+    plain = write_clip(path.with_name("plain.mkv"), encoder="libx264", frames=3, audio=True)
+    words = [
+        word for key, value in tags.items() for word in ("-metadata", f"{key.replace('__', '.')}={value}")
+    ]
+    ffmpeg("-i", plain, "-map_metadata", "-1", *words, "-movflags", "use_metadata_tags", "-c", "copy", path)
+    return path
+
+
+def keys(path: Path) -> set[str]:
+    with av.open(str(path)) as container:
+        return {key.lower() for key in container.metadata}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v"])
+def test_tags_that_mp4_does_not_know_are_told_and_kept_as_the_line_says(
+    noop: LoadedModel, tmp_path: Path, suffix: str
+) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    tagged(
+        source, title="A film", com__apple__quicktime__make="Apple", com__android__version="9", DIRECTOR="Me"
+    )
+    lost = "tags com.apple.quicktime.make, com.android.version, DIRECTOR"
+    done = filter_video(source, target, noop)
+    assert done.dropped == (f"{lost} (-o movflags=use_metadata_tags keeps them)",)
+    assert "title" in keys(target)
+    for given in ("", "+faststart"):
+        options = {"movflags": given} if given else {}
+        done = filter_video(source, target, noop, encoder=Encoder("libx264", options), force=True)
+        advice = done.dropped[0].partition("movflags=")[2].removesuffix(" keeps them)")
+        assert advice == (f"{given}+use_metadata_tags" if given else "use_metadata_tags")
+        kept = filter_video(
+            source, target, noop, encoder=Encoder("libx264", {"movflags": advice}), force=True
+        )
+        assert kept.dropped == ()
+        assert {"com.apple.quicktime.make", "com.android.version", "director"} < keys(target)
+
+
+def test_where_nothing_keeps_tags_no_option_is_named_and_many_are_counted(
+    noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = tagged(tmp_path / "in.mkv", **{f"KEY{index}": "value" for index in range(6)}, TITLE="A film")
+    assert filter_video(source, tmp_path / "out.mkv", noop).dropped == ()
+    # each has the same value, and is a tag of its own all the same; in TS the title is the service's name
+    for suffix in (".avi", ".ts"):
+        (told,) = filter_video(source, tmp_path / f"out{suffix}", noop).dropped
+        assert re.fullmatch(r"tags (KEY\d, ){3}KEY\d and 2 more", told)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".ts"])
+def test_tags_of_plain_clips_are_no_cause_for_a_line(noop: LoadedModel, tmp_path: Path, suffix: str) -> None:
+    plain = write_clip(tmp_path / "plain.mkv", encoder="libx264", frames=3)
+    for name in ("in.mp4", "in.mkv", "in.mov", "in.avi"):
+        ffmpeg("-i", plain, "-map_metadata", "-1", "-c", "copy", tmp_path / name)
+        assert filter_video(tmp_path / name, tmp_path / f"o{suffix}", noop, force=True).dropped == ()
+
+
+def test_the_name_of_a_stream_and_its_language_are_kept_or_told(noop: LoadedModel, tmp_path: Path) -> None:
+    plain = write_clip(tmp_path / "plain.mkv", encoder="libx264", frames=3, audio=True)
+    source = tmp_path / "in.mp4"
+    ffmpeg("-i", plain, "-map_metadata:g", "-1", "-metadata:s:a", "title=Stereo", "-c", "copy", source)
+    for suffix in (".mp4", ".mkv"):
+        target = tmp_path / f"out{suffix}"
+        assert filter_video(source, target, noop).dropped == ()
+        with av.open(str(target)) as after:
+            assert after.streams.audio[0].metadata["language"] == "deu"
+            assert "Stereo" in after.streams.audio[0].metadata.values()
+    assert filter_video(source, tmp_path / "out.ts", noop).dropped == (
+        "tags of stream 0 (video): title",
+        "tags of stream 1 (audio): title",
+    )
+    assert filter_video(source, tmp_path / "out.avi", noop).dropped == ("tags of stream 1 (audio): language",)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kept"), [(".mkv", True), (".mp4", True), (".avi", False), (".ts", False)]
+)
+def test_chapters_are_kept_or_told(noop: LoadedModel, tmp_path: Path, suffix: str, kept: bool) -> None:
+    lines, source = tmp_path / "chapters.txt", tmp_path / "in.mkv"
+    lines.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=300\ntitle=One\n")
+    clip = ("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.4", "-i", lines, "-map_chapters", "1")
+    ffmpeg(*clip, "-c:v", "mpeg4", source)
+    done = filter_video(source, tmp_path / f"out{suffix}", noop)
+    assert done.dropped == (() if kept else ("chapters",))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dropped"),
+    [
+        (".mp4", ()),
+        (".mov", ()),
+        (".mkv", ("stream 1 (data)",)),  # the tag is kept, the track is not
+        (".m4v", ("stream 1 (data)", "tags of stream 0 (video): timecode")),
+    ],
+)
+def test_a_track_of_time_codes_is_written_anew_or_told(
+    noop: LoadedModel, tmp_path: Path, suffix: str, dropped: tuple[str, ...]
+) -> None:
+    plain, source = write_clip(tmp_path / "plain.mkv", encoder="libx264", frames=3), tmp_path / "in.mov"
+    target = tmp_path / f"out{suffix}"
+    ffmpeg("-i", plain, "-map_metadata", "-1", "-timecode", "01:02:03:04", "-c", "copy", source)
+    assert filter_video(source, target, noop).dropped == dropped
+    with av.open(str(target)) as after:
+        tracks = [stream.metadata["timecode"] for stream in after.streams if stream.type == "data"]
+    assert tracks == ([] if dropped else ["01:02:03:04"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "lost"),
+    [
+        ({"TITLE": "a"}, {"title": "b"}, []),  # whatever became of the value
+        ({"date": "2020"}, {"year": "2020"}, []),
+        ({"ARTIST": "Me", "DIRECTOR": "Me"}, {"artist": "Me"}, ["DIRECTOR"]),
+        ({"make": "A", "make-eng": "A", "com.apple.quicktime.make": "A"}, {}, ["make"]),
+        ({"make": "A", "com.apple.quicktime.make": "A"}, {"make": "A"}, []),
+        ({"make": "A", "com.apple.quicktime.make": "B"}, {"make": "A"}, ["com.apple.quicktime.make"]),
+        ({"encoder": "x", "ENCODER-eng": "x", "software": "y", "BPS-eng": "9", "handler_name": "z"}, {}, []),
+        ({"language": "und", "creation_time": "1970-01-01T00:00:00.000000Z", "comment": ""}, {}, []),
+    ],
+)
+def test_what_has_another_name_or_says_nothing_is_not_lost(
+    asked: dict[str, str], found: dict[str, str], lost: list[str]
+) -> None:
+    assert lost_tags(asked, found) == lost
