@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import av
 import pytest
 from clip_factory import ffmpeg
-from test_filter import folder, noop, write_clip
+from test_filter import folder, noop, read, write_clip
 
 from vmaf_train.encode import Encoder
+from vmaf_train.ffmpeg import ffmpeg_exe
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel
 from vmaf_train.lost import lost_tags
@@ -124,6 +126,38 @@ def test_a_track_of_time_codes_is_written_anew_or_told(
     with av.open(str(target)) as after:
         tracks = [stream.metadata["timecode"] for stream in after.streams if stream.type == "data"]
     assert tracks == ([] if dropped else ["01:02:03:04"])
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "kept"),
+    [
+        ("libx264", ".mp4", True),
+        ("libx264", ".mkv", True),
+        ("mpeg2video", ".ts", True),
+        ("mpeg4", ".avi", True),
+        ("ffv1", ".mkv", True),
+        ("libx265", ".mp4", False),
+        ("libsvtav1", ".mp4", False),
+        ("libvpx-vp9", ".webm", False),
+        ("libvpx", ".mkv", False),
+        ("rawvideo", ".yuv", False),
+    ],
+)
+def test_the_order_of_fields_is_kept_or_told(
+    noop: LoadedModel, tmp_path: Path, encoder: str, suffix: str, kept: bool, order: str
+) -> None:
+    source, target = tmp_path / "in.mpg", tmp_path / f"out{suffix}"
+    fields = ("-vf", f"setfield={order}", "-flags", "+ilme+ildct", "-c:v", "mpeg2video")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25:d=0.2", *fields, source)
+    lost = "field order (players will take it for progressive)"
+    assert filter_video(source, target, noop, encoder=Encoder(encoder)).dropped == (() if kept else (lost,))
+    if suffix != ".yuv":
+        assert {frame.interlaced_frame for frame in read(target)} == {kept}
+    done = subprocess.run(
+        [ffmpeg_exe(), "-i", target, "-vf", "showinfo", "-f", "null", "-"], capture_output=True
+    )
+    assert suffix == ".yuv" or f" i:{order[0].upper() if kept else 'P'} ".encode() in done.stderr
 
 
 @pytest.mark.parametrize(

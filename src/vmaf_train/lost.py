@@ -70,28 +70,36 @@ class Asked:
     streams: list[tuple[str, dict[str, str]]]
     """Type and tags of each."""
     chapters: int
+    woven: int | None
+    """The index of the stream that is encoded, where its frames are interlaced."""
 
 
-def asked_of(container: OutputContainer, chapters: int, options: Mapping[str, str]) -> Asked:
+def asked_of(
+    container: OutputContainer, chapters: int, options: Mapping[str, str], woven: int | None
+) -> Asked:
     """Take note of what `container`, which is still open, is to hold; `options` are those of its muxer."""
     streams = [(str(stream.type), dict(stream.metadata)) for stream in container.streams]
     movflags = options.get("movflags", "")
-    return Asked(container.format.name, movflags, dict(container.metadata), streams, chapters)
+    return Asked(container.format.name, movflags, dict(container.metadata), streams, chapters, woven)
 
 
 def lost_in(written: Path, asked: Asked) -> list[str]:
     """What the finished file `written` does not hold of that, a line each."""
     found: dict[str, str] = {}
     streams: list[tuple[str, dict[str, str]]] = []
-    chapters = 0
+    chapters, fields = 0, asked.woven is None
     # a file that cannot be opened, such as raw video, holds pictures alone
     with (
-        contextlib.suppress(av.FFmpegError, ValueError),
+        contextlib.suppress(av.FFmpegError, ValueError, IndexError),
         av.open(f"file:{written}", metadata_errors="replace") as container,
     ):
         found, chapters = dict(container.metadata), len(container.chapters())
         streams = [(stream.type, dict(stream.metadata)) for stream in container.streams]
-    told = []
+        if asked.woven is not None:
+            # some encoders take fields for nothing but pictures, and none says so
+            first = next(container.decode(container.streams[asked.woven]), None)
+            fields = isinstance(first, VideoFrame) and first.interlaced_frame
+    told = [] if fields else ["field order (players will take it for progressive)"]
     hidden = ELSEWHERE.get(asked.muxer, ())
     if lost := [key for key in lost_tags(asked.tags, found) if key.lower() not in hidden]:
         hint = ""

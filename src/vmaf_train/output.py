@@ -130,7 +130,9 @@ class Output:
             else:
                 self._copy(stream)
         container.set_chapters(self._chapters)
-        self._asked = asked_of(container, len(self._chapters), encoder.options)
+        self._asked = asked_of(
+            container, len(self._chapters), encoder.options, self._stream.index if self._weaves else None
+        )
         self._start(encoder, first)
 
     def _cannot_hold(self, encoder: Encoder, first: VideoFrame) -> UserError:
