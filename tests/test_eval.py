@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,6 +18,7 @@ from tiny_repository import make_repository
 from vmaf_train.errors import UserError
 from vmaf_train.eval import eval_model
 from vmaf_train.export import export
+from vmaf_train.files import sha256_file
 from vmaf_train.layout import Layout
 from vmaf_train.onnx_frames import onnx_runner, packed_frames, split_rows
 from vmaf_train.params import Params
@@ -133,3 +137,15 @@ def test_pictures_that_are_no_longer_drawn_go(exported: Params, layout: Layout) 
     old.write_bytes(b"")
     eval_model(FILTER, exported, layout)
     assert sorted(path.name for path in old.parent.iterdir()) == ["coded.png", "curves.csv", "filtered.png"]
+
+
+def test_the_figures_name_the_file_that_they_are_of_where_dvcs_tables_do_not_show_it(
+    exported: Params, layout: Layout
+) -> None:
+    (sha256,) = eval_model(FILTER, exported, layout)["onnx_sha256"]
+    assert sha256 == sha256_file(layout.onnx(FILTER))
+    for command in (("init", "--no-scm", "-q"), ("metrics", "show", "--md", str(layout.metrics(FILTER)))):
+        dvc = [Path(sys.executable).with_name("dvc"), *command]
+        said = subprocess.run(dvc, cwd=layout.root, capture_output=True, text=True, check=True).stdout
+    assert "val.l1" in said
+    assert "sha256" not in said

@@ -18,6 +18,7 @@ from torch import nn
 from vmaf_train.checkpoint import save_checkpoint
 from vmaf_train.errors import UserError
 from vmaf_train.export import export
+from vmaf_train.files import sha256_file
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.nets import build
@@ -51,6 +52,7 @@ def test_the_twin_is_static_qdq_at_the_same_contract(make_params: Make, layout: 
     assert not {"ConvInteger", "QLinearConv", "DynamicQuantizeLinear"} & set(facts.operators)
     assert [entry.domain for entry in onnx.load_model_from_string(data).opset_import] == [""]
     assert json.loads((layout.int8(FILTER) / "report.json").read_text()) == report
+    assert report["onnx_sha256"] == sha256_file(layout.onnx(FILTER))
 
 
 def test_the_twin_answers_nearly_as_the_float_model(make_params: Make, layout: Layout) -> None:

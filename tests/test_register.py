@@ -15,6 +15,7 @@ import torch
 from tiny_repository import make_repository
 
 from vmaf_train.cards import BEGIN, END
+from vmaf_train.checkpoint import save_checkpoint
 from vmaf_train.errors import UserError
 from vmaf_train.eval import eval_model
 from vmaf_train.export import export
@@ -22,6 +23,7 @@ from vmaf_train.files import sha256_bytes, sha256_file, write_json
 from vmaf_train.kinds import Kind
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_8_bits, to_unit
+from vmaf_train.nets import build
 from vmaf_train.params import Params
 from vmaf_train.quantize import quantize
 from vmaf_train.register import _description, _params_sha256, register
@@ -295,3 +297,24 @@ def test_a_filter_is_described_by_the_damage_that_it_was_trained_on(
     assert _description(given, "learned_filter_v1").endswith("JPEG (the published pairs).")
     harder = make_params(frames__jpeg_quality=20)
     assert _description(harder, "learned_filter_v1").endswith("JPEG of sigma 1.2 and quality 20.")
+
+
+def test_figures_and_int8_files_of_another_build_are_not_registered(
+    built: tuple[Params, Layout], tmp_path: Path
+) -> None:
+    params, layout = built
+    model, again = "learned_filter_v1", Layout(tmp_path / "again")
+    shutil.copytree(layout.root, again.root)
+    torch.manual_seed(1)
+    net = build(params.model(model))
+    torch.nn.init.normal_(net.exit.bias, std=0.01)
+    save_checkpoint(again.checkpoint(model), params.model(model), net.state_dict())
+    export(model, params, again)
+    for stage, made in ((quantize, again.int8(model)), (eval_model, again.metrics(model))):
+        name = stage.__name__.removesuffix("_model")
+        with pytest.raises(UserError) as caught:
+            register(params, again)
+        assert str(caught.value).startswith(f"{made} is of another build of {again.onnx(model)}; run ")
+        assert f"`vmaf-train {name} {model}`" in str(caught.value)
+        stage(model, params, again)
+    register(params, again)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vmaf_train import plots
 from vmaf_train.coded import CODECS, NOISE
-from vmaf_train.files import made_by, replacing_folder, write_json
+from vmaf_train.files import made_by, replacing_folder, sha256_bytes, write_json
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
 from vmaf_train.onnx_frames import Run, frames_of, onnx_runner, packed_frames, split_rows
@@ -31,9 +31,15 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     section = params.model(model_id)
     provenance = read_json(layout.provenance, "fetch")
     file = made_by(layout.onnx(model_id), f"export {model_id}")
-    run = onnx_runner(file.read_bytes(), name=str(file))
+    data = file.read_bytes()
+    run = onnx_runner(data, name=str(file))
     trained = made_by(layout.curves(model_id), f"fit {model_id}")
-    metrics: dict[str, Any] = {"corpus": provenance["corpus"], "label_kind": provenance["label_kind"]}
+    metrics: dict[str, Any] = {
+        "corpus": provenance["corpus"],
+        "label_kind": provenance["label_kind"],
+        # DVC's tables of metrics have a column for a text, none for a list
+        "onnx_sha256": [sha256_bytes(data)],
+    }
     with replacing_folder(layout.plots(model_id)) as folder:
         if section.kind == "nr":
             predictions, array = {}, frames_of(section)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vmaf_train.errors import UserError
-from vmaf_train.files import made_by, replacing_folder, write_bytes, write_json
+from vmaf_train.files import made_by, replacing_folder, sha256_bytes, write_bytes, write_json
 from vmaf_train.graph import check_graph
 from vmaf_train.layout import Layout
 from vmaf_train.luma import to_unit
@@ -54,6 +54,7 @@ def quantize(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
     loss = _plcc(given, mos) - _plcc(rounded, mos) if section.kind == "nr" else 1 - _plcc(given, rounded)
     report = {
         "model": model_id,
+        "onnx_sha256": sha256_bytes(exact),
         "quant_mode": "static_qdq",
         "ships": section.quantize,
         "calibration_frames": len(chosen),

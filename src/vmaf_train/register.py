@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from pathlib import Path
 from typing import Any
 
 from vmaf_train.cards import card, readme_block, with_block
@@ -64,7 +65,8 @@ def register(params: Params, layout: Layout) -> None:
     """Write the schemas, the sidecar and the card of every model, `registry.json`, the README's table.
 
     Raises:
-        UserError: a model, its metrics or its int8 report is missing, or a file breaks the contract.
+        UserError: a model, its metrics or its int8 report is missing or of another build, or a file breaks
+            the contract.
     """
     corpus = read_json(layout.provenance, "fetch")
     made_from = {
@@ -108,8 +110,8 @@ def _build(
     section = params.model(model)
     kind = Kind.from_label(section.kind)
     path = layout.onnx(model)
-    sha256 = sha256_file(made_by(path, f"export {model}"))
-    data = path.read_bytes()
+    data = made_by(path, f"export {model}").read_bytes()
+    sha256 = sha256_bytes(data)
     facts = check_graph(data, name=onnx_name(model))
     report = read_json(layout.int8(model) / "report.json", f"quantize {model}")
     metrics = read_json(layout.metrics(model), f"eval {model}")
@@ -118,6 +120,8 @@ def _build(
             f"{layout.metrics(model)} is of corpus {metrics.get('corpus')} ({metrics.get('label_kind')}), "
             f"not {corpus['corpus']} ({corpus['label_kind']}); run `dvc repro`"
         )
+    _check_same_file(report.get("onnx_sha256"), sha256, path, layout.int8(model), f"quantize {model}")
+    _check_same_file(metrics.get("onnx_sha256"), [sha256], path, layout.metrics(model), f"eval {model}")
     versions = read_json(layout.versions(model), f"export {model}")
     is_nr = kind is Kind.NR
     sidecar = Sidecar(
@@ -144,6 +148,12 @@ def _build(
         quant_mode="static_qdq" if report["ships"] else None,
     )
     return _Built(sidecar, facts, data, report)
+
+
+def _check_same_file(given: Any, expected: Any, onnx: Path, made: Path, command: str) -> None:
+    """Refuse what a stage made of an earlier build of the ONNX file; `given` is the hash that it noted."""
+    if given != expected:
+        raise UserError(f"{made} is of another build of {onnx}; run `vmaf-train {command}`, then register")
 
 
 def _description(params: Params, model: str) -> str:
