@@ -234,9 +234,6 @@ def _first_by_walk(path: Path, frames: int) -> int:
 
 def _cut(frame: VideoFrame, path: Path, width: int, height: int) -> Plane:
     """Luma in limited range, shrunk to cover the wanted size, of which the middle is cut out."""
-    if frame.format.is_rgb or frame.format.has_palette:
-        # RGB that says it is full range would become luma of full range
-        frame = frame.reformat(format="yuv444p", dst_color_range="MPEG", threads=1)
     luma = luma_of(frame, path)
     cover = max(width / luma.shape[1], height / luma.shape[0])
     rows, columns = max(height, round(luma.shape[0] * cover)), max(width, round(luma.shape[1] * cover))
@@ -247,5 +244,8 @@ def _cut(frame: VideoFrame, path: Path, width: int, height: int) -> Plane:
 
 def _is_full_range(frame: VideoFrame) -> bool:
     name, told = frame.format.name, int(frame.color_range)
+    # luma of RGB is made in limited range
+    if frame.format.is_rgb or frame.format.has_palette:
+        return False
     # grey that does not tell is full, as in ffmpeg
     return told == FULL_RANGE or (not told and (name.startswith("gray") or name in GRAY_ALPHA))
