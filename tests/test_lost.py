@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.sidedata.sidedata import Type
 from clip_factory import ffmpeg
 from test_filter import folder, noop, read, write_clip
 
@@ -15,7 +16,7 @@ from vmaf_train.encode import Encoder
 from vmaf_train.ffmpeg import ffmpeg_exe
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel
-from vmaf_train.lost import lost_tags
+from vmaf_train.lost import lost_tags, side_data
 
 __all__ = ["folder", "noop"]  # fixtures
 
@@ -158,6 +159,67 @@ def test_the_order_of_fields_is_kept_or_told(
         [ffmpeg_exe(), "-i", target, "-vf", "showinfo", "-f", "null", "-"], capture_output=True
     )
     assert suffix == ".yuv" or f" i:{order[0].upper() if kept else 'P'} ".encode() in done.stderr
+
+
+def add_box(path: Path, parents: str, box: bytes) -> Path:
+    """Write a short clip in MP4 to `path`, with a box after all others in the innermost of `parents`."""
+    plain = write_clip(path.with_name("plain.mkv"), encoder="libx264", frames=3)
+    ffmpeg("-i", plain, "-map_metadata", "-1", "-c", "copy", path)
+    data, at = bytearray(path.read_bytes()), 0
+    starts = [at := data.index(name.encode(), at) - 4 for name in parents.split()]
+    sizes = [int.from_bytes(data[start : start + 4], "big") for start in starts]
+    for start, size in zip(starts, sizes, strict=True):
+        data[start : start + 4] = (size + len(box)).to_bytes(4, "big")
+    end = starts[-1] + sizes[-1]
+    path.write_bytes(data[:end] + box + data[end:])
+    return path
+
+
+def spherical(path: Path, stereo: str = "") -> Path:
+    """A clip of all directions, as cameras and YouTube's tool tag them; `stereo` is for two eyes."""
+    told = "<GSpherical:Spherical>true</GSpherical:Spherical>"
+    told += "<GSpherical:Stitched>true</GSpherical:Stitched>"
+    told += "<GSpherical:StitchingSoftware>x</GSpherical:StitchingSoftware>"
+    told += "<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType>"
+    told += f"<GSpherical:StereoMode>{stereo}</GSpherical:StereoMode>" if stereo else ""
+    body = b"uuid" + bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + told.encode()
+    return add_box(path, "moov trak", (len(body) + 4).to_bytes(4, "big") + body)
+
+
+def said(path: Path) -> set[Type]:
+    return {kind for kind in (Type.SPHERICAL, Type.STEREO3D) if side_data(read(path)[0], kind) is not None}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "lost"),
+    # libx264 has a message for how two pictures share a frame
+    [("libx264", ["spherical mapping"]), ("libx265", ["spherical mapping", "stereo 3D"])],
+)
+def test_what_360_degree_and_stereo_video_say_of_themselves_is_kept_or_told(
+    noop: LoadedModel, tmp_path: Path, encoder: str, lost: list[str]
+) -> None:
+    source, target = spherical(tmp_path / "in.mp4", "left-right"), tmp_path / "out.mp4"
+    assert said(source) == {Type.SPHERICAL, Type.STEREO3D}
+    assert filter_video(source, target, noop, encoder=Encoder(encoder)).dropped == tuple(lost)
+    assert said(target) == ({Type.STEREO3D} if encoder == "libx264" else set())
+    plain = spherical(tmp_path / "plain.mp4")
+    assert filter_video(plain, target, noop, encoder=Encoder(encoder), force=True).dropped == (lost[0],)
+
+
+@pytest.mark.parametrize(
+    ("width", "dropped"), [(48, ("cropping (hidden pixels are shown)",)), (64, ())], ids=["edges", "none"]
+)
+def test_edges_that_the_container_hides_are_told_as_shown(
+    noop: LoadedModel, tmp_path: Path, width: int, dropped: tuple[str, ...]
+) -> None:
+    aperture = b"".join(number.to_bytes(4, "big") for number in (width, 1, 48, 1, 0, 1, 0, 1))
+    clap = (8 + len(aperture)).to_bytes(4, "big") + b"clap" + aperture
+    source = add_box(tmp_path / "in.mp4", "moov trak mdia minf stbl stsd avc1", clap)
+    assert filter_video(source, tmp_path / "out.mp4", noop).dropped == dropped
+    matroska = tmp_path / "in.mkv"
+    ffmpeg("-i", source, "-c", "copy", "-metadata:s:v", "Frame Cropping=1/1/1/1", matroska)
+    assert filter_video(matroska, tmp_path / "out.mkv", noop).dropped == dropped
+    assert {(frame.width, frame.height) for frame in read(tmp_path / "out.mkv")} == {(64, 48)}
 
 
 @pytest.mark.parametrize(

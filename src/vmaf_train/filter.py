@@ -28,6 +28,7 @@ from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
+from vmaf_train.lost import cropped
 from vmaf_train.output import Output, check_target, writing
 from vmaf_train.overlap import ahead
 from vmaf_train.planes import (
@@ -143,7 +144,7 @@ def filter_video(
         damaged=clip.damaged,
         truncated=clip.truncated,
         seconds=time.perf_counter() - begin,
-        dropped=(*output.dropped, *clip.late),
+        dropped=(*output.dropped, *clip.dropped),
         notes=(*output.notes, *_untrained(clip.condition)),
     )
 
@@ -190,7 +191,8 @@ class _Input:
         self.container, self.video, self.source = container, video, source
         self.packets, self.condition = PacketReader(container, video), Condition()
         self.lost = 0  # frames too damaged to decode
-        self.late: list[str] = []  # what begins too late in the file to be found
+        # what the container says and PyAV does not, and what begins too late in the file to be found
+        self.dropped = ["cropping (hidden pixels are shown)"] if cropped(container, video.index) else []
         self._order = order_of(container.format.name, video.codec_context.codec.name)
         self._started: set[int] = set()
         self._hidden: dict[int, Packet[Any]] = {}
@@ -216,7 +218,7 @@ class _Input:
                     yield from self._shown(packet)
 
     def _find_late(self) -> None:
-        self.late.append("streams that begin late in the file")
+        self.dropped.append("streams that begin late in the file")
 
     def _shown(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """A packet to copy, unless an edit list hides it: other containers would show it."""

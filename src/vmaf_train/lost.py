@@ -1,4 +1,4 @@
-"""What an output does not keep: of frames, by what is known of the encoders; of tags, by reading it back."""
+"""What an output does not keep of tags and of what frames say of themselves: it is read back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
-from vmaf_train.siting import UNKNOWN
+from vmaf_train.messages import listening
 
-LOST_SIDE_DATA = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.DOVI_METADATA)
+FIELDS = "field order (players will take it for progressive)"
+SAID_BESIDE = {
+    Type.MASTERING_DISPLAY_METADATA: "frame data mastering_display_metadata",
+    Type.CONTENT_LIGHT_LEVEL: "frame data content_light_level",
+    Type.DOVI_METADATA: "frame data dovi_metadata",
+    Type.SPHERICAL: "spherical mapping",
+    Type.STEREO3D: "stereo 3D",
+}
+# as FFmpeg prints it, not as a tag of that name
+CROPPING = re.compile(r"^ {6}Frame Cropping: (\d+(?:/\d+)*)$", re.MULTILINE)
 # encoders and containers that say where chroma samples lie
 TELL_LOCATION = ("libx264", "libx265", "libsvtav1", "matroska", "webm")
 # encoders that write closed captions (A53) into the stream
@@ -43,15 +52,20 @@ ANY_TAG = ("mp4", "mov", "ipod", "f4v", "ismv")
 NAMED = 4
 
 
-def lost_of(first: VideoFrame, encoder: str, muxer: str, location: str) -> list[str]:
-    """What of the first frame is not kept; `location` is where its chroma samples lie."""
-    told = []
-    if location not in (UNKNOWN, "left") and not {encoder, muxer} & set(TELL_LOCATION):
-        told.append(f"chroma sample location {location}")
-    for kind in LOST_SIDE_DATA:
-        if side_data(first, kind) is not None:
-            told.append(f"frame data {kind.name.lower()}")
-    return told
+def cropped(source: InputContainer, index: int) -> bool:
+    """Whether the container hides edges of a stream's pictures, which PyAV tells in FFmpeg's words only."""
+    with listening(av.logging.INFO):
+        said: str = cast(Any, source).dumps_format()  # PyAV's type stubs leave it out
+    for stream in said.split("\n  Stream #0:")[1:]:
+        if re.match(rf"{index}\b", stream):
+            return any(int(edge) for found in CROPPING.findall(stream) for edge in found.split("/"))
+    return False
+
+
+def facts_of(frame: VideoFrame) -> list[str]:
+    """What a frame says of itself that not every encoder and container keeps."""
+    said = [FIELDS] if frame.interlaced_frame else []
+    return said + [text for kind, text in SAID_BESIDE.items() if side_data(frame, kind) is not None]
 
 
 def side_data(frame: VideoFrame, kind: Type) -> Any:
@@ -70,24 +84,33 @@ class Asked:
     streams: list[tuple[str, dict[str, str]]]
     """Type and tags of each."""
     chapters: int
-    woven: int | None
-    """The index of the stream that is encoded, where its frames are interlaced."""
+    encoded: int
+    """The index of the stream that is encoded."""
+    facts: list[str]
+    """What its first frame says of itself."""
 
 
 def asked_of(
-    container: OutputContainer, chapters: int, options: Mapping[str, str], woven: int | None
+    container: OutputContainer, chapters: int, options: Mapping[str, str], encoded: int, first: VideoFrame
 ) -> Asked:
     """Take note of what `container`, which is still open, is to hold; `options` are those of its muxer."""
-    streams = [(str(stream.type), dict(stream.metadata)) for stream in container.streams]
-    movflags = options.get("movflags", "")
-    return Asked(container.format.name, movflags, dict(container.metadata), streams, chapters, woven)
+    return Asked(
+        muxer=container.format.name,
+        movflags=options.get("movflags", ""),
+        tags=dict(container.metadata),
+        streams=[(stream.type, dict(stream.metadata)) for stream in container.streams],
+        chapters=chapters,
+        encoded=encoded,
+        facts=facts_of(first),
+    )
 
 
 def lost_in(written: Path, asked: Asked) -> list[str]:
     """What the finished file `written` does not hold of that, a line each."""
     found: dict[str, str] = {}
     streams: list[tuple[str, dict[str, str]]] = []
-    chapters, fields = 0, asked.woven is None
+    chapters = 0
+    facts: list[str] = []
     # a file that cannot be opened, such as raw video, holds pictures alone
     with (
         contextlib.suppress(av.FFmpegError, ValueError, IndexError),
@@ -95,11 +118,11 @@ def lost_in(written: Path, asked: Asked) -> list[str]:
     ):
         found, chapters = dict(container.metadata), len(container.chapters())
         streams = [(stream.type, dict(stream.metadata)) for stream in container.streams]
-        if asked.woven is not None:
-            # some encoders take fields for nothing but pictures, and none says so
-            first = next(container.decode(container.streams[asked.woven]), None)
-            fields = isinstance(first, VideoFrame) and first.interlaced_frame
-    told = [] if fields else ["field order (players will take it for progressive)"]
+        if asked.facts:
+            # whether an encoder keeps them, none says
+            first = next(container.decode(container.streams[asked.encoded]), None)
+            facts = facts_of(first) if isinstance(first, VideoFrame) else []
+    told = [fact for fact in asked.facts if fact not in facts]
     hidden = ELSEWHERE.get(asked.muxer, ())
     if lost := [key for key in lost_tags(asked.tags, found) if key.lower() not in hidden]:
         hint = ""

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from vmaf_train.container import reason
 from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
-from vmaf_train.lost import KEEP_CAPTIONS, OWN_TAGS, asked_of, lost_in, lost_of, side_data
+from vmaf_train.lost import KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, asked_of, lost_in, side_data
 from vmaf_train.messages import cause, listening, notes, unused_options
 from vmaf_train.muxers import ONLY, begins, holds, takes
 from vmaf_train.siting import UNKNOWN, chroma_location
@@ -130,9 +130,7 @@ class Output:
             else:
                 self._copy(stream)
         container.set_chapters(self._chapters)
-        self._asked = asked_of(
-            container, len(self._chapters), encoder.options, self._stream.index if self._weaves else None
-        )
+        self._asked = asked_of(container, len(self._chapters), encoder.options, self._stream.index, first)
         self._start(encoder, first)
 
     def _cannot_hold(self, encoder: Encoder, first: VideoFrame) -> UserError:
@@ -173,7 +171,9 @@ class Output:
             # the other encoders that can keep closed captions do so by themselves
             options["a53cc"] = "1"
         options |= encoder.options
-        self.dropped += lost_of(first, encoder.name, self.container.format.name, location)
+        told = {encoder.name, self.container.format.name} & set(TELL_LOCATION)
+        if location not in (UNKNOWN, "left") and not told:
+            self.dropped.append(f"chroma sample location {location}")
         try:
             added = self.container.add_stream(encoder.name, rate=self._rate, options=options)
         except ValueError:  # of the muxers that say what they hold
@@ -275,7 +275,7 @@ class Output:
         self.container.mux(self._stream.encode(None))
 
     def check(self, written: Path) -> None:
-        """Look into the file, which is closed by now, for tags that the muxer left out."""
+        """Look into the file, which is closed by now, for what the encoder and the muxer left out."""
         self.dropped += lost_in(written, self._asked)
 
 
