@@ -32,14 +32,26 @@ def test_an_encoder_of_sound_is_no_encoder_here() -> None:
 @pytest.mark.parametrize(
     ("encoder", "frame", "suffix", "said"),
     [
-        ("libsvtav1", ("yuv444p", 64, 48), "mkv", "libsvtav1 does not take yuv444p; use --encoder libx264, "),
+        (
+            "libsvtav1",
+            ("yuv444p", 64, 48),
+            "mkv",
+            "libsvtav1 does not take yuv444p; give --pix-fmt yuv420p, or --encoder libx264, ",
+        ),
         (
             "libx264",
             ("yuv420p12le", 64, 48),
             "mkv",
-            "does not take yuv420p12le; use --encoder libx265 or ffv1",
+            "yuv420p12le; give --pix-fmt yuv420p10le, or --encoder libx265 or ffv1",
         ),
-        ("mpeg4", ("yuv422p", 64, 48), "ts", "use --encoder libx264, libx265 or mpeg2video"),
+        (
+            "mpeg4",
+            ("yuv422p", 64, 48),
+            "ts",
+            "give --pix-fmt yuv420p, or --encoder libx264, libx265 or mpeg2video",
+        ),
+        ("prores_ks", ("yuv420p", 64, 48), "mov", "give --pix-fmt yuv422p10le, or --encoder libx264, "),
+        ("prores_ks", ("yuv420p12le", 64, 48), "ts", "give --pix-fmt yuv422p10le, or --encoder libx265"),
         ("mpeg4", ("gray12le", 64, 48), "webm", "give a name that ends in .mkv and --encoder ffv1"),
         (
             *("libx264", ("yuv420p", 720, 405), "mp4"),

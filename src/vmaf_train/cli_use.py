@@ -130,6 +130,10 @@ def filter_(
     crf: Annotated[float | None, typer.Option(help="Quality; unset: the encoder's default.")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed; unset: the encoder's default.")] = None,
     strength: Strength = 1.0,
+    pix_fmt: Annotated[
+        str | None,
+        typer.Option(help="Pixel format to encode, for example yuv422p10le; unset: that of the clip."),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="Another option of the encoder or the container, KEY=VALUE."),
@@ -167,6 +171,7 @@ def filter_(
             encoder=Encoder(encoder, options),
             chroma=chroma,
             strength=strength,
+            pix_fmt=pix_fmt,
             force=force,
             strict=strict,
             progress=report,

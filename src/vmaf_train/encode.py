@@ -12,6 +12,7 @@ import av
 from av.container import OutputContainer
 from av.video.format import VideoFormat
 
+from vmaf_train.convert import nearest
 from vmaf_train.errors import UserError
 from vmaf_train.muxers import takes
 
@@ -94,7 +95,13 @@ class Encoder:
         """
         if self.takes(frame):
             return
-        if others := encoders_for(container, frame):
+        others = encoders_for(container, frame)
+        other = nearest(self.pixel_formats(), frame.name)
+        if other == frame.name or (other and not self.takes(VideoFormat(other, frame.width, frame.height))):
+            other = None
+        if other:
+            advice = f"give --pix-fmt {other}{f', or --encoder {others}' if others else ''}"
+        elif others:
             advice = f"use --encoder {others}"
         elif Encoder("ffv1").takes(frame):
             advice = "give a name that ends in .mkv and --encoder ffv1"

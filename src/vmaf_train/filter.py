@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from vmaf_train.condition import Condition
 from vmaf_train.container import PacketReader, decode_packet, decoding, likely_frames, open_clip, packets_of
+from vmaf_train.convert import Converter
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.files import replacing
@@ -75,6 +76,7 @@ def filter_video(
     encoder: Encoder | None = None,
     chroma: bool = False,
     strength: float = 1.0,
+    pix_fmt: str | None = None,
     force: bool = False,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -92,14 +94,15 @@ def filter_video(
         encoder: encoder and options; unset: libx264 with its own defaults.
         chroma: filter the chroma planes as well.
         strength: the part of the model's change that is applied, above 0 and at most 1.
+        pix_fmt: the planar YUV format that is encoded, converted to after the filter; unset: the clip's.
         force: replace an existing `target`.
         strict: refuse a `source` that is damaged or ends early, as soon as that is seen.
         progress: called with (frames done, frames expected or 0).
 
     Raises:
-        UserError: a wrong kind of model or strength, a missing or unreadable input, an output that exists
-            or is the input, a container or encoder that refuses, or damage that `strict` refuses. No output
-            is left half-written.
+        UserError: a wrong kind of model, strength or format, a missing or unreadable input, an output that
+            exists or is the input, a container or encoder that refuses, or damage that `strict` refuses. No
+            output is left half-written.
     """
     source, target = Path(source), Path(target)
     if target.is_symlink():  # a link stays one, and what it points to is written
@@ -107,6 +110,7 @@ def filter_video(
     encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
     check_strength(strength)
+    convert = Converter(pix_fmt)
     check_target(source, target, force)
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:
@@ -117,7 +121,7 @@ def filter_video(
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(clip.items(), DECODED)))
         run = partial(model.run_codes, strength=strength)
-        frames = _filtered(decoded, _Job(run, chroma, source))
+        frames = _filtered(decoded, _Job(run, chroma, source, convert))
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
         temporary = stack.enter_context(replacing(target))
@@ -144,7 +148,7 @@ def filter_video(
         damaged=clip.damaged,
         truncated=clip.truncated,
         seconds=time.perf_counter() - begin,
-        dropped=(*output.dropped, *clip.dropped),
+        dropped=(*output.dropped, *clip.dropped, *convert.dropped),
         notes=(*output.notes, *_untrained(clip.condition)),
     )
 
@@ -154,6 +158,7 @@ class _Job:
     run: RunCodes
     chroma: bool
     source: Path
+    convert: Converter
 
 
 def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
@@ -173,7 +178,7 @@ def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
         if found != shape:
             raise UserError(f"{job.source}: frames change from {shape} to {found}; cut the clip there")
         _filter_frame(frame, job)
-        yield frame
+        yield job.convert(frame)
 
 
 def _filter_frame(frame: VideoFrame, job: _Job) -> None:
