@@ -259,7 +259,7 @@ def test_the_command_prints_one_line_and_leaves_no_other_file(frames: Layout, co
     process = command(max_steps=3)
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
-    assert output.startswith(f"fit {FILTER}: best val/l1 0.0")
+    assert output.startswith(f"fit {FILTER}: last val/l1 0.0")
     assert output.count("\n") == 1
     assert sorted(path.name for path in frames.root.iterdir()) == ["data", "params.yaml", "tmp"]
     assert list((frames.root / "tmp").iterdir()) == []
