@@ -62,13 +62,16 @@ def test_a_metric_stands_beside_its_baseline() -> None:
     assert row in metric_table([sidecar()])
 
 
-def test_a_filter_has_a_row_for_the_damage_of_encoders() -> None:
+def test_each_row_of_a_filter_says_of_which_damage_it_is_and_its_card_of_which_the_curves_are() -> None:
     values = dict.fromkeys(("l1", "psnr", "ssim"), 0.01)
     values |= {f"do_nothing_{key}": 0.02 for key in values} | {"n": 7}
     filtered = sidecar(name="f", kind=Kind.FILTER, metrics={"val": values, "test_coded": values})
     table = metric_table([sidecar(), filtered])
-    assert "| f | val | 7 | 0.01 (0.02) | 0.01 (0.02) | 0.01 (0.02) |" in table
+    assert "| f | val, blur and JPEG | 7 | 0.01 (0.02) | 0.01 (0.02) | 0.01 (0.02) |" in table
     assert "| f | test, encoders' damage | 7 |" in table
+    told = card(filtered, FACTS, {}, measured="", citation="")
+    assert "They are of this filter's own mix of pairs" in told
+    assert "pairs" not in text()
 
 
 @pytest.mark.parametrize("kind", ["vmaf-proxy", "human-mos"])

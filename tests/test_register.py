@@ -144,7 +144,7 @@ def test_the_readme_table_is_renewed_between_its_markers(built: tuple[Params, La
     assert text.startswith("# Ours\n\n" + BEGIN)
     assert text.endswith(END + "\n\nThe end.\n")
     assert "old" not in text
-    assert "| learned_filter_v1 | test |" in text
+    assert "| learned_filter_v1 | test, blur and JPEG |" in text
 
 
 def test_registering_again_changes_no_byte(built: tuple[Params, Layout]) -> None:

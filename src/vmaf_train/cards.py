@@ -57,7 +57,21 @@ PICTURES = {
 }
 PROXY_LIMIT = "Trained with proxy labels: check it on your own footage before you rely on it."
 MEASURED = re.compile(r"<!-- measured: ([0-9a-f]{64}) -->\n")  # the first line of docs/measured/<id>.md
-SPLITS = {"val": "val", "test": "test", "test_coded": "test, encoders' damage", "test_noise": "test, noise"}
+# entry of the metrics -> what its row says it is of
+ROWS = {
+    Kind.NR: {"val": "val", "test": "test"},
+    Kind.FILTER: {
+        "val": "val, blur and JPEG",
+        "test": "test, blur and JPEG",
+        "test_coded": "test, encoders' damage",
+        "test_noise": "test, noise",
+    },
+}
+CURVES = {
+    Kind.NR: "Learning curves: `dvc plots show`.",
+    Kind.FILTER: "Learning curves: `dvc plots show`. They are of this filter's own mix of pairs, all the "
+    "damage that it was trained on; each row above is of one kind.",
+}
 
 
 def metric_table(sidecars: Iterable[Sidecar]) -> str:
@@ -72,7 +86,7 @@ def metric_table(sidecars: Iterable[Sidecar]) -> str:
             f"| {sidecar.name} | {label} | {sidecar.metrics[split]['n']} | {row(sidecar.metrics[split])} |"
             for sidecar in listed
             if sidecar.kind is kind
-            for split, label in SPLITS.items()
+            for split, label in ROWS[kind].items()
             if split in sidecar.metrics
         ]
         if rows:
@@ -161,7 +175,7 @@ def card(
     parts += ["## Metrics", metric_table([sidecar]).rstrip(), "## Pictures"]
     for picture, caption in PICTURES[kind].items():
         parts.append(f"![{caption}](../../metrics/plots/{name}/{picture})")
-    parts.append("Learning curves: `dvc plots show`.")
+    parts.append(CURVES[kind])
     if measured.strip():
         parts += ["## Measured", *_measured(measured, sidecar.sha256)]
     sampled = [SAMPLING_LIMITS[sidecar.sampling]] if sidecar.sampling else []
