@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from ruamel.yaml import YAML
+from tiny_fit import FILTER, NR, SMALL, start_fit
 from tiny_frames import write_tiny_frames
 
 from vmaf_train.batches import InOrder
@@ -25,21 +21,8 @@ from vmaf_train.fit import choose_precision, fit
 from vmaf_train.layout import Layout
 from vmaf_train.params import Params
 
-NR, FILTER = "nr_metric_v1", "learned_filter_v1"
 MakeParams = Callable[..., Params]
 StartFit = Callable[..., subprocess.Popen[str]]
-# small enough for a test: 3 batches an epoch, 32-pixel crops
-SMALL = {
-    "nr_metric_v2__net__width": 4, "nr_metric_v2__capped__batch_size": 4,
-    "nr_metric_v2__capped__crop": 0, "nr_metric_v2__capped__steps_scale": 1.0,
-    "nr_metric_v3__net__width": 4, "nr_metric_v3__capped__batch_size": 4,
-    "nr_metric_v3__capped__steps_scale": 1.0,
-    f"{NR}__net__width": 4, f"{NR}__capped__batch_size": 4,
-    f"{NR}__capped__crop": 48, f"{NR}__capped__steps_scale": 1.0,
-    f"{FILTER}__net__channels": 4, f"{FILTER}__net__blocks": 1,
-    f"{FILTER}__capped__batch_size": 4, f"{FILTER}__capped__crop": 32,
-    f"{FILTER}__capped__steps_scale": 1.0,
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -229,30 +212,9 @@ def test_settings_of_the_process_are_as_before(frames: Layout, make_params: Make
 
 
 @pytest.fixture
-def command(
-    frames: Layout, raw_params: Callable[..., dict[str, Any]]
-) -> Callable[..., subprocess.Popen[str]]:
+def command(frames: Layout, raw_params: Callable[..., dict[str, Any]]) -> StartFit:
     """Start `vmaf-train fit` in the tiny repository, with changed parameters."""
-
-    def start(model: str = FILTER, **changes: Any) -> subprocess.Popen[str]:
-        with open(frames.params, "w") as file:
-            YAML().dump(raw_params(**SMALL, **changes), file)
-        (frames.root / "tmp").mkdir()
-        return subprocess.Popen(
-            [Path(sys.executable).with_name("vmaf-train"), "fit", model],
-            cwd=frames.root,
-            env={
-                **os.environ,
-                "TMPDIR": str(frames.root / "tmp"),
-                "CUDA_VISIBLE_DEVICES": "",
-                "OMP_NUM_THREADS": "1",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
+    return lambda model=FILTER, **changes: start_fit(frames, raw_params(**SMALL, **changes), model)
 
 
 def test_the_command_prints_one_line_and_leaves_no_other_file(frames: Layout, command: StartFit) -> None:
@@ -282,28 +244,6 @@ def test_two_processes_train_together_until_nothing_improves_and_one_reports(
     assert output.startswith(f"fit {NR}: best val/mse ")
     assert output.count("\n") == 1
     load_checkpoint(frames.checkpoint(NR), make_params(**SMALL).model(NR))
-
-
-def test_ctrl_c_ends_with_one_line_and_status_130_and_the_earlier_checkpoint(
-    frames: Layout, command: StartFit
-) -> None:
-    frames.checkpoint(FILTER).parent.mkdir(parents=True)
-    frames.checkpoint(FILTER).write_bytes(b"yesterday's")
-    process = command(max_steps=10**6, **{f"{FILTER}__capped__epochs": 10**6})
-    while not list((frames.root / "tmp").glob("*/plots/metrics/train/loss.tsv")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    try:
-        output, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert errors == "vmaf-train: interrupted; no file is half-written\n"
-    assert output == ""
-    assert frames.checkpoint(FILTER).read_bytes() == b"yesterday's"
-    assert [path.name for path in frames.checkpoint(FILTER).parent.iterdir()] == [f"{FILTER}.ckpt"]
-    assert list((frames.root / "tmp").iterdir()) == []
 
 
 def test_gradients_are_clipped_where_the_recipe_says_so(frames: Layout, make_params: MakeParams) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import logging
 import math
-import signal
 import sys
 import tempfile
 import warnings
@@ -22,7 +21,6 @@ from dvclive.lightning import DVCLiveLogger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.trainer.states import TrainerStatus
 
 from vmaf_train.batches import Batches, InOrder
 from vmaf_train.checkpoint import save_checkpoint
@@ -34,6 +32,7 @@ from vmaf_train.lit import FilterTraining, NrTraining, Training
 from vmaf_train.metric_nets import Metric
 from vmaf_train.nets import build
 from vmaf_train.params import FilterRecipe, Model, NrModel, Params, Recipe
+from vmaf_train.stopping import stoppable
 
 VALIDATIONS = 10  # of a capped run; the reference recipe validates after every epoch
 VALIDATION_BATCH = 8  # small: activations stay in a processor's cache, and no figure depends on it
@@ -81,9 +80,10 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
             steps = min(steps, step_limit(params, recipe))
         kind = NrTraining if section.kind == "nr" else FilterTraining
         training = kind(net, recipe, lr=params.lr, steps=steps)
-        _run(trainer, training, data)
-        if kept.seen != trainer.global_step:
-            trainer.validate(training, data, verbose=False)
+        with stoppable(trainer):
+            trainer.fit(training, data)
+            if kept.seen != trainer.global_step:
+                trainer.validate(training, data, verbose=False)
         if kept.weights is None:
             raise UserError(f"fit: {training.monitor} was never a finite number; lower lr in params.yaml")
         if trainer.is_global_zero:
@@ -231,20 +231,6 @@ def _trainer(
         given = ", ".join(f"{name} {value!r}" for name, value in vars(train).items())
         reason = " ".join(str(error).split())
         raise UserError(f"train in params.yaml ({given}) cannot be used here: {reason}") from None
-
-
-def _run(trainer: Trainer, training: LightningModule, data: LightningDataModule) -> None:
-    """Train; Ctrl-C stays a KeyboardInterrupt, which Lightning would turn into `exit 1`."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(training, data)
-    except SystemExit:
-        if trainer.state.status == TrainerStatus.INTERRUPTED:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        with contextlib.suppress(ValueError):  # only the main thread may set a handler
-            signal.signal(signal.SIGINT, before)
 
 
 def keep_freed_memory() -> None:
