@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from tiny_fit import FILTER, NR, SMALL, start_fit
@@ -183,6 +184,7 @@ def test_missing_frames_name_the_stage_to_run(layout: Layout, make_params: MakeP
     [
         ({"train__strategy": "fsdp"}, "train.strategy is 'fsdp'"),
         ({"train__precision": "17-mixed"}, "precision '17-mixed'"),
+        ({"train__precision": "transformer-engine"}, "precision 'transformer-engine'"),
         ({"train__devices": "many"}, "devices 'many'"),
     ],
 )
@@ -191,6 +193,23 @@ def test_a_trainer_setting_that_cannot_be_used_is_named(
 ) -> None:
     with pytest.raises(UserError, match=text):
         fit(FILTER, make_params(max_steps=1, **SMALL, **changes), frames)
+
+
+@pytest.mark.parametrize("model", [NR, "nr_metric_v2"])
+def test_one_clip_is_too_few_to_train_a_metric_on_and_two_are_enough(
+    layout: Layout, make_params: MakeParams, model: str
+) -> None:
+    write_tiny_frames(layout, scenes=5)
+    params = make_params(max_steps=2, **SMALL)
+    table = pd.read_parquet(layout.split)
+    training = table.index[table["split"] == "train"]
+    table.loc[training[1:], "split"] = "test"
+    table.to_parquet(layout.split)
+    with pytest.raises(UserError, match=rf"{model} has 1 train clip .* needs 2 or more; add clips"):
+        fit(model, params, layout)
+    table.loc[training[:2], "split"] = "train"
+    table.to_parquet(layout.split)
+    assert fit(model, params, layout).steps == 2
 
 
 def test_only_half_precision_that_the_processor_has_is_chosen() -> None:

@@ -70,6 +70,7 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
         data = _Data(layout, section, recipe, params.seed)
         net = build(section)
         if isinstance(net, Metric) and isinstance(data.train, FrameMOSDataset):
+            _check_count(model_id, data.train, recipe)
             net.start_at(float(data.train.mos.mean()))
             data.measure(net)
         precision = choose_precision(params.train.precision, section.kind)
@@ -91,6 +92,16 @@ def fit(model_id: str, params: Params, layout: Layout) -> Fitted:
             save_checkpoint(layout.checkpoint(model_id), section, kept.weights)
     how = f"{precision} on {trainer.strategy.root_device.type}"
     return Fitted(recipe.keep, training.monitor, kept.value, kept.step, trainer.global_step, how)
+
+
+def _check_count(model_id: str, data: FrameMOSDataset, recipe: Recipe) -> None:
+    """Refuse a set of one frame; of two or more, `Batches` makes no batch of one."""
+    if len(data) < 2:
+        raise UserError(
+            f"fit: {model_id} has 1 train clip with a MOS of at least min_mos = {recipe.min_mos:g}, "
+            "and the batch normalisation of a metric needs 2 or more; add clips, or change split or min_mos "
+            "in params.yaml"
+        )
 
 
 class _Data(LightningDataModule):
@@ -227,7 +238,7 @@ def _trainer(
             default_root_dir=scratch,
             **schedule,
         )
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError) as error:
         given = ", ".join(f"{name} {value!r}" for name, value in vars(train).items())
         reason = " ".join(str(error).split())
         raise UserError(f"train in params.yaml ({given}) cannot be used here: {reason}") from None
