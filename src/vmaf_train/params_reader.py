@@ -54,8 +54,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "frames.coded.encodes": (1, 10**4),
     "frames.coded.drift": (0, 16),
     **{f"frames.coded.shares.{field.name}": (0, 1e6) for field in dataclasses.fields(Shares)},
-    "split.test": (0, 1),
-    "split.val": (0, 1),
+    # at 0 no clip is left to validate or to test on
+    "split.test": (1e-6, 1),
+    "split.val": (1e-6, 1),
     "width": (1, 256),
     "radius": (0, 31),
     "channels": (1, 256),
@@ -153,6 +154,11 @@ def _check_metric(name: str, section: NrModel, frames: Frames, source: str) -> N
         raise UserError(f"{source}: {name} samples fragments, but frames.fragments.places is 0; raise it")
     if fragments and section.net.design != "energies":
         raise UserError(f"{source}: {name}.net.sampling fragments needs design energies; change one")
+    if section.net.design == "energies" and section.net.radius:
+        raise UserError(
+            f"{source}: {name}.net.radius is {section.net.radius}, and design energies has no use for it; "
+            "set it to 0"
+        )
     for recipe in (section.capped, section.reference):
         if recipe.batch_size < 2:
             raise UserError(
@@ -174,6 +180,12 @@ def _check_filter(name: str, section: FilterModel, source: str) -> None:
         raise UserError(
             f"{source}: {name}.net.separable is {given}; expected at most {most} (stride 1 has none)"
         )
+    for which in ("capped", "reference"):
+        weight = getattr(section, which).rank_weight
+        if weight:
+            raise UserError(
+                f"{source}: {name}.{which}.rank_weight is {weight:g}, and a filter ranks nothing; set it to 0"
+            )
 
 
 def _is_spare_model(value: Any) -> bool:
