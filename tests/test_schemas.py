@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -20,12 +22,22 @@ def test_the_schema_files_in_git_are_written_from_the_code(tmp_path: Path) -> No
         assert (MODELS / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every schema of an object whose keys are listed, the inner ones too."""
+    if isinstance(schema, dict) and schema.get("type") == "object" and "properties" in schema:
+        yield schema
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from objects(inner)
+
+
 @pytest.mark.parametrize("name", SCHEMA_FILES)
-def test_schemas_are_valid_and_closed(name: str) -> None:
+def test_schemas_are_valid_and_closed_at_every_depth(name: str) -> None:
     schema = json.loads((MODELS / name).read_text())
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"].endswith("2020-12/schema")
-    assert schema["additionalProperties"] is False
+    found = list(objects(schema))
+    assert len(found) > 2
+    assert all(one["additionalProperties"] is False for one in found)
 
 
 def test_a_problem_names_file_place_and_reason() -> None:

@@ -28,7 +28,7 @@ _PROVENANCE = {
         "versions": {"type": "object", "additionalProperties": _TEXT, "minProperties": 1},
     },
     "required": ["params", "manifest", "frames", "sources", "versions"],
-    "additionalProperties": _HASH,
+    "additionalProperties": False,
 }
 
 
