@@ -53,12 +53,13 @@ def eval_model(model_id: str, params: Params, layout: Layout) -> dict[str, Any]:
             title = f"{model_id}, {_corpus_line(provenance)}"
             plots.predicted_against_true(folder / "predicted_mos.png", predictions, title)
         else:
-            for name in ("val", "test"):
-                rows = split_rows(layout, name, "degraded")
+            clips = {name: split_rows(layout, name, "degraded") for name in ("val", "test")}
+            for name, rows in clips.items():
                 metrics[name] = _beside_nothing(run, layout, "degraded", rows)
             mixed = read_table(layout.frames / "mixed.parquet", stage="frames")
             for name, damages in (("test_coded", list(CODECS)), ("test_noise", [NOISE])):
-                damaged = rows[rows["key"].isin(mixed.loc[mixed["damage"].isin(damages), "key"])]
+                keys = mixed.loc[mixed["damage"].isin(damages), "key"]
+                damaged = clips["test"][clips["test"]["key"].isin(keys)]
                 if len(damaged):
                     metrics[name] = _beside_nothing(run, layout, "mixed", damaged)
             samples = plots.sample_luma(params.frames.size, params.seed)
