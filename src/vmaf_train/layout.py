@@ -48,7 +48,7 @@ class Layout:
         return self.root / "data" / "split.parquet"
 
     def checkpoint(self, model: str) -> Path:
-        """The best checkpoint of one model."""
+        """The checkpoint of one model that its recipe keeps: the best or the last."""
         return self.root / "data" / "checkpoints" / f"{model}.ckpt"
 
     def curves(self, model: str) -> Path:

@@ -55,7 +55,7 @@ def split_rows(layout: Layout, split: str, array: str = "luma") -> pd.DataFrame:
 
 
 def packed_frames(layout: Layout, array: str, rows: pd.DataFrame) -> NDArray[np.uint8]:
-    """The frames of `rows`, uint8 (N, 1, H, W), of one array: `luma`, `fragments` or `degraded`.
+    """The frames of `rows`, uint8 (N, 1, H, W), of one array: `luma`, `fragments`, `degraded` or `mixed`.
 
     Raises:
         UserError: the array is missing or is not whole.
