@@ -72,6 +72,7 @@ def test_a_process_that_waits_for_another_machine_ends_at_once(start: StartFit, 
         process.communicate(timeout=20)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == -getattr(signal, name)
 
 

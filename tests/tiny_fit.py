@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,8 @@ def start_fit(layout: Layout, raw: dict[str, Any], model: str) -> subprocess.Pop
         [Path(sys.executable).with_name("vmaf-train"), "fit", model],
         cwd=layout.root,
         env=os.environ | names,
+        # under nohup the tests themselves ignore SIGHUP, and a command that begins so goes on ignoring it
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
