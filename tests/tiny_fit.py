@@ -34,6 +34,8 @@ def start_fit(layout: Layout, raw: dict[str, Any], model: str) -> subprocess.Pop
         YAML().dump(raw, file)
     (layout.root / "tmp").mkdir()
     names = {"TMPDIR": str(layout.root / "tmp"), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    # torch makes this folder when it is imported, among the temporary files unless told
+    names["TORCHINDUCTOR_CACHE_DIR"] = str(layout.root.with_name("inductor"))
     return subprocess.Popen(
         [Path(sys.executable).with_name("vmaf-train"), "fit", model],
         cwd=layout.root,
