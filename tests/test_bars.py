@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from clip_factory import ffmpeg
 
-from vmaf_train.bars import Crop, Margins, find_picture, margins
+from vmaf_train.bars import Crop, Margins, find_picture, margins, picture_of
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane
 
@@ -33,13 +33,14 @@ def test_bars_are_found_on_every_side(sides: tuple[int, int, int, int]) -> None:
 def test_the_picture_lies_between_the_bars() -> None:
     frame = boxed(12, 10, 0, 20)
     picture = margins(frame).picture()
-    assert picture == Crop(180, 78, (0, 12))
+    # two lines go with each bar
+    assert picture == Crop(178, 74, (0, 14))
     assert margins(picture.of(frame)).picture() is None
 
 
 def test_a_line_or_two_of_black_is_no_bar() -> None:
     assert margins(boxed(1, 0, 1, 2)).picture() is None
-    assert margins(boxed(1, 1, 0, 0)).picture() == Crop(200, 98, (0, 1))
+    assert margins(boxed(1, 1, 0, 0)).picture() == Crop(200, 94, (0, 3))
 
 
 def test_a_dark_sky_is_no_bar() -> None:
@@ -48,9 +49,17 @@ def test_a_dark_sky_is_no_bar() -> None:
     assert margins(frame) == Margins(100, 200, 0, 0, 0, 0)
 
 
-def test_a_black_frame_and_frames_of_two_sizes_have_none() -> None:
-    black = margins(np.full((100, 200), 16, np.uint8))
-    assert black.picture() is None
+def test_a_frame_that_is_black_says_nothing_of_bars() -> None:
+    black = np.full((100, 200), 16, np.uint8)
+    # as a fade begins: no longer flat, and no line of it lighter than a bar
+    dim = boxed(12, 12, 0, 0) // 30 + 16
+    assert 4 < int(dim.max()) - int(dim.min()) <= 8
+    assert [margins(black), margins(dim)] == [None, None]
+    assert picture_of([None, margins(boxed(12, 12, 0, 0)), None]) == Crop(200, 72, (0, 14))
+    assert picture_of([None]) is None
+
+
+def test_frames_of_two_sizes_have_no_bars() -> None:
     assert Margins(100, 200, 9, 9, 0, 0).within(Margins(90, 200, 9, 9, 0, 0)).picture() is None
 
 
@@ -59,24 +68,13 @@ def test_a_bar_is_black_in_every_frame() -> None:
 
 
 def test_bars_of_a_clip_are_those_of_all_its_frames_or_of_enough_key_frames(tmp_path: Path) -> None:
-    # the picture grows from 100 to 120 rows, by fades from black
-    moving = "testsrc2=s=160x120:r=25:d=1,drawbox=t=fill:c=black:h=20:enable='lt(n,20)',fade=in:0:5"
-    for group in ("1", "50"):
+    # fades from black; the picture grows from 100 to 120 rows, between the last two key frames of every fifth
+    moving = "testsrc2=s=160x120:r=25:d=1,drawbox=t=fill:c=black:h=20:enable='lt(n,22)',fade=in:0:5"
+    source = ("-f", "lavfi", "-i", f"{moving},pad=160:160:0:20")
+    for group in ("1", "5", "50"):
         clip = tmp_path / f"{group}.mkv"
-        ffmpeg(
-            "-f",
-            "lavfi",
-            "-i",
-            f"{moving},pad=160:160:0:20",
-            "-c:v",
-            "libx264",
-            "-qp",
-            "0",
-            "-g",
-            group,
-            str(clip),
-        )
-        assert find_picture(clip) == Crop(160, 120, (0, 20))
+        ffmpeg(*source, "-c:v", "libx264", "-qp", "0", "-g", group, "-sc_threshold", "0", str(clip))
+        assert find_picture(clip) == Crop(160, 116, (0, 22))
     bare = tmp_path / "bare.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1", "-c:v", "libx264", str(bare))
     assert find_picture(bare) is None

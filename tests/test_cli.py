@@ -149,6 +149,15 @@ def test_a_path_that_the_system_refuses_is_one_line(command: tuple[str, ...]) ->
     assert done.stderr == f"vmaf-train: {name}: File name too long; check the path and its permissions\n"
 
 
+@pytest.mark.parametrize("command", [("filter", "a.mp4", "{}"), ("score", "a.mp4", "--csv", "{}")])
+def test_a_link_to_itself_is_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    loop = tmp_path / "loop.mp4"
+    loop.symlink_to(loop)
+    done = vmaf_train(*(part.format(loop) for part in command))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("vmaf-train: ")
+
+
 def test_no_command_shows_the_help() -> None:
     done = vmaf_train()
     assert (done.returncode, done.stderr) == (2, "")

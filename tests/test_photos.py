@@ -322,3 +322,12 @@ def test_a_full_range_clip_becomes_limited_range(tmp_path: Path, name: str) -> N
     clip = photo_clip(tmp_path / "full.mkv", "0000", 1, 160, 96, 3).astype(int)
     assert np.abs(clip[:, :, :76] - 16).max() <= 1
     assert np.abs(clip[:, :, 84:] - 235).max() <= 1
+
+
+def test_a_photograph_in_colours_that_pillow_does_not_convert_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "lab.tiff"
+    Image.new("LAB", (64, 64), (120, 130, 140)).save(path)
+    with pytest.raises(
+        UserError, match=r"cannot read photograph .*lab\.tiff \(.*LAB.*\); remove or replace it"
+    ):
+        photo_clip(path, "0000", 1, 32, 32, 2)

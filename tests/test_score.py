@@ -222,18 +222,39 @@ def test_a_crop_scores_that_part_alone_and_one_beyond_the_frame_names_the_clip(
     ffmpeg(*source, "-c:v", "ffv1", str(bare))
     ffmpeg(*source, "-vf", "pad=320:240:0:60", "-c:v", "ffv1", str(boxed))
     want, whole = score_video(bare, textured), score_video(boxed, textured)
-    assert (want.picture, whole.picture) == (None, Crop(320, 136, (0, 60)))
+    assert (want.picture, whole.picture) == (None, Crop(320, 132, (0, 62)))
     assert not np.array_equal(whole.scores, want.scores)
-    cropped = score_video(boxed, textured, crop=whole.picture)
+    cropped = score_video(boxed, textured, crop=Crop(320, 136, (0, 60)))
     assert np.array_equal(cropped.scores, want.scores)
     found = score_video(boxed, textured, crop="auto")
-    assert np.array_equal(found.scores, want.scores)
+    inner = score_video(bare, textured, crop=Crop(320, 132))
+    assert np.array_equal(found.scores, inner.scores)
     assert (found.crop, found.picture) == (whole.picture, None)
     assert score_video(bare, textured, crop="auto").crop is None
     with pytest.raises(
         UserError, match=r"boxed\.mkv: --crop 320:136:1:60 reaches beyond its frames of 320x240"
     ):
         score_video(boxed, textured, crop=Crop(320, 136, (1, 60)))
+
+
+def test_frames_of_avi_have_the_times_that_they_are_shown_at(mean: LoadedModel, tmp_path: Path) -> None:
+    for name, codec in {"h264": X264, "mpeg4": ["-c:v", "mpeg4"]}.items():
+        clip = make_clip(tmp_path / f"{name}.avi", *codec, "-bf", "2")
+        times = score_video(clip, mean).times
+        assert np.diff(times)[:-2] == pytest.approx(1 / FPS)
+
+
+def test_looking_for_bars_can_be_interrupted(mean: LoadedModel, tmp_path: Path) -> None:
+    clip, seen = make_clip(tmp_path / "a.mkv", *X264), []
+
+    def watch() -> None:
+        seen.append(None)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_video(clip, mean, crop="auto", watch=watch)
+    assert len(seen) == 3
 
 
 def test_a_damaged_clip_has_one_score_with_any_number_of_threads(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -21,7 +21,8 @@ EVEN = 8  # code values that differ within a line of a bar, at most: a night sky
 STEP = 4  # every fourth pixel tells whether a line is black
 SHARE = 50  # bars below a fiftieth of a side hardly move a score
 KEYS = 8  # key frames that are enough to find bars by
-TEXT = re.compile(r"(\d+):(\d+)(?::(\d+):(\d+))?")
+EDGE = 2  # lines of the picture that go with a bar: encoders blur the border between them
+TEXT = re.compile(r"([0-9]+):([0-9]+)(?::([0-9]+):([0-9]+))?")
 
 
 @dataclass(frozen=True)
@@ -80,46 +81,56 @@ class Margins:
         return Margins(self.height, self.width, *(min(pair) for pair in sides))
 
     def picture(self) -> Crop | None:
-        """What lies between the bars; None where there are none to speak of."""
-        high, wide = self.top + self.bottom, self.left + self.right
-        if high * SHARE < self.height and wide * SHARE < self.width:
+        """What lies between the bars, without its edges there; None where there are no bars to speak of."""
+        if (self.top + self.bottom) * SHARE < self.height and (self.left + self.right) * SHARE < self.width:
             return None
-        return Crop(self.width - wide, self.height - high, (self.left, self.top))
+        top, bottom, left, right = (side + EDGE if side else 0 for side in self._sides())
+        width, height = self.width - left - right, self.height - top - bottom
+        return Crop(width, height, (left, top)) if min(width, height) > 0 else None
 
     def _sides(self) -> tuple[int, int, int, int]:
         return self.top, self.bottom, self.left, self.right
 
 
-def find_picture(path: Path, threads: int = 0) -> Crop | None:
+def find_picture(path: Path, threads: int = 0, watch: Callable[[], None] = lambda: None) -> Crop | None:
     """Where the picture of a clip lies between its black bars; None without bars.
 
-    Key frames alone are decoded, where there are enough of them.
+    Key frames alone are decoded, where there are enough of them. `watch` is called at each packet; what it
+    raises ends the search.
 
     Raises:
         UserError: as `video.iterate_frames`.
     """
-    keys = list(_margins_of(path, threads, keys=True))
-    found = keys if len(keys) >= KEYS else list(_margins_of(path, threads, keys=False))
+    keys = list(_margins_of(path, threads, watch, keys=True))
+    found = keys if len(keys) >= KEYS else list(_margins_of(path, threads, watch, keys=False))
+    return picture_of(found)
+
+
+def picture_of(frames: Iterable[Margins | None]) -> Crop | None:
+    """The picture of a clip by the `margins` of its frames; those of black ones say nothing."""
+    found = [one for one in frames if one is not None]
     return reduce(Margins.within, found).picture() if found else None
 
 
-def _margins_of(path: Path, threads: int, *, keys: bool) -> Iterator[Margins]:
+def _margins_of(path: Path, threads: int, watch: Callable[[], None], *, keys: bool) -> Iterator[Margins]:
     with opened(path, threads) as (container, stream):
         if keys:
             stream.codec_context.skip_frame = "NONKEY"
         for packet in packets_of(container, stream):
+            watch()
             for frame in decode_packet(packet)[0]:
-                luma = luma_view(frame, path)
-                if not is_flat(luma):
-                    yield margins(luma)
+                if (found := margins(luma_view(frame, path))) is not None:
+                    yield found
 
 
-def margins(luma: Plane) -> Margins:
-    """The black lines around the picture of luma (H, W); none around a frame that is black as a whole."""
+def margins(luma: Plane) -> Margins | None:
+    """The black lines around the picture of luma (H, W); None where it is black or flat as a whole."""
     height, width = luma.shape
     top, bottom = _black_lines(luma)
-    left, right = (0, 0) if top == height else _black_lines(luma[top : height - bottom].T)
-    return Margins(height, width, top % height, bottom % height, left, right)
+    if top == height or is_flat(luma):
+        return None
+    left, right = _black_lines(luma[top : height - bottom].T)
+    return Margins(height, width, top, bottom, left, right)
 
 
 def _black_lines(luma: Plane) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def score(
                 print_note(f"{clip.path}: black bars left out, scored is {clip.crop}")
             if crop is None and clip.picture is not None:
                 print_note(
-                    f"{clip.path}: black bars, which move scores; --crop {clip.picture} leaves them out"
+                    f"{clip.path}: bars around {clip.picture} move its scores; --crop auto cuts them off"
                 )
             if strict and clip.condition.broken:
                 failed.append(UserError(f"{clip.path} is damaged or ends early, and --strict was given"))

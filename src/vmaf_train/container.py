@@ -40,6 +40,8 @@ QUIET = {"log_level_offset": str(2 * av.logging.TRACE)}
 THREADS, REORDER = 8, 4
 # these do so as well, and cannot be made to wait
 ONE_AT_A_TIME = ("mpeg4", "rv30", "rv40")
+# these show other pictures of damage from run to run; of most others it depends on what memory held
+RACING = ("h264", "libdav1d")
 CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -177,6 +179,12 @@ def decode_packet(packet: Packet[Any]) -> tuple[list[Any], bool]:
         return packet.decode(), False
     except av.InvalidDataError:
         return [], True
+
+
+def races(path: Path) -> bool:
+    """Whether what a clip's decoder makes up for damage depends on which of its threads is faster."""
+    with opened(path) as (_, stream):
+        return stream.codec_context.codec.name in RACING
 
 
 def likely_frames(container: Any, stream: VideoStream) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def filter_video(
     """
     source, target = Path(source), Path(target)
     if target.is_symlink():  # a link stays one, and what it points to is written
-        target = target.resolve()
+        target = Path(os.path.realpath(target))  # loops stay, and are refused like any path
     encoder = (encoder or Encoder()).quiet()
     model.require(Kind.FILTER)
     check_strength(strength)

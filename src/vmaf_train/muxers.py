@@ -15,6 +15,24 @@ ONLY: dict[str, tuple[str, ...]] = {"rawvideo": ("rawvideo",), "ffmetadata": ()}
 SILENT = ("mpegts", "mpeg", "svcd", "vcd", "vob", "dvd", "mxf", "mxf_d10", "mxf_opatom")
 # codecs that the muxer of MP4 and MOV lists for both
 ONLY_IN_MP4 = ("av1", "vp8", "vp9")
+# MPEG program streams, and what FFmpeg reads back from them
+PROGRAM = ("mpeg", "svcd", "vcd", "vob", "dvd")
+IN_PROGRAM = {
+    *(
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "h264",
+        "hevc",
+        "mp2",
+        "mp3",
+        "ac3",
+        "dts",
+        "pcm_s16be",
+        "pcm_dvd",
+    ),
+    "dvd_subtitle",
+}
 # codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
 IN_MPEG_TS = {
     *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vvc", "vc1"),
@@ -32,6 +50,8 @@ def holds(container: OutputContainer, codec: str) -> bool:
     if name == "flv":
         # with the tag that it has elsewhere, FFmpeg's muxer ends the process
         return not codec.startswith("pcm_")
+    if name in PROGRAM:
+        return codec in IN_PROGRAM
     if name != "mpegts":
         return True
     # the muxer goes by the suffix as well

@@ -141,7 +141,10 @@ def _grey(path: Path, picture: Image.Image) -> Image.Image:
         raise UserError(
             f"{path} holds 32-bit numbers whose white is unknown; save it with 8 or 16 bits, or remove it"
         )
-    return picture.convert("L")
+    try:
+        return picture.convert("L")
+    except ValueError as error:  # LAB, for one
+        raise UserError(f"cannot read photograph {path} ({error}); remove or replace it") from None
 
 
 def _clip(path: Path, width: int, height: int, frames: int) -> Frames:

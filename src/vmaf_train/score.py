@@ -13,16 +13,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmaf_train.bars import Crop, Margins, find_picture, margins
+from vmaf_train.bars import Crop, Margins, find_picture, margins, picture_of
 from vmaf_train.condition import Condition, is_flat
-from vmaf_train.container import likely_frames, opened
+from vmaf_train.container import likely_frames, opened, races
 from vmaf_train.cores import worker_count
 from vmaf_train.errors import UserError
 from vmaf_train.kinds import Kind
@@ -74,7 +73,7 @@ class _Scored:
     time: float | None
     score: float
     flat: bool
-    margins: Margins
+    margins: Margins | None
 
 
 class FrameScorer:
@@ -158,7 +157,7 @@ def score_video(
     path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
-    part = find_picture(path, threads) if crop == "auto" else crop
+    part = find_picture(path, threads, watch or (lambda: None)) if crop == "auto" else crop
 
     def score_frame(item: tuple[int, VideoFrame]) -> _Scored:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
@@ -181,15 +180,15 @@ def score_video(
                     done.append(scored)
                     if progress is not None:
                         progress(len(done))
-                    if condition.damaged and decoders > 1:
+                    if condition.damaged and decoders > 1 and races(path):
                         break
         except MemoryError:
             raise UserError(
                 f"{path}: no memory for its frames; score it alone, or where more is free"
             ) from None
-        if not condition.damaged or decoders == 1:
+        if not condition.damaged or decoders == 1 or not races(path):
             break
-        # what several threads make up for damage differs from run to run, and so would the scores
+        # what its threads make up for damage differs from run to run, and so would the scores
         decoders = 1
     scored_clip = _clip_score(path, model, done, condition, time.perf_counter() - begin)
     return replace(scored_clip, crop=part)
@@ -204,7 +203,6 @@ def _clip_score(
     flat = np.array([one.flat for one in done])
     condition.flat = int(flat.sum())
     times = np.array([np.nan if one.time is None else one.time for one in done])
-    lit = [one.margins for one in done if not one.flat]
     return ClipScore(
         path=path,
         frames=tuple(one.index for one in done),
@@ -214,7 +212,7 @@ def _clip_score(
         pooled=pool(scores if flat.all() else scores[~flat]),
         seconds=seconds,
         condition=condition,
-        picture=reduce(Margins.within, lit).picture() if lit else None,
+        picture=picture_of(one.margins for one in done),
     )
 
 

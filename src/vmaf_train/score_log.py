@@ -82,7 +82,7 @@ def plan(
                 f"{name}: {times} clips would be written to it; score them in several runs, to a folder each"
             )
     targets = {*logs.values(), *([csv] if csv else [])}
-    if csv is not None and csv.resolve() in {target.resolve() for target in logs.values()}:
+    if csv is not None and _real(csv) in {_real(target) for target in logs.values()}:
         raise UserError(f"--json and --csv are both {csv}; name two files")
     for target in targets - {STDOUT}:
         try:
@@ -90,6 +90,11 @@ def plan(
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror}; name another place") from None
     return Targets(logs, csv)
+
+
+def _real(path: Path) -> Path:
+    # not Path.resolve, which has an error of its own for links in a circle
+    return Path(os.path.realpath(path))
 
 
 def _names_folder(given: Path | str | None) -> bool:
@@ -109,7 +114,7 @@ def _check(target: Path, clips: Sequence[Path], force: bool) -> None:
             raise UserError(f"{target} exists and holds no scores; name another file, or --force")
     # a link stays, and what it points to is replaced
     replaced = target.is_file() or not target.exists()
-    folder = next(parent for parent in target.resolve().parents if parent.exists())
+    folder = next(parent for parent in _real(target).parents if parent.exists())
     if not folder.is_dir() or (replaced and not os.access(folder, os.W_OK)):
         raise UserError(f"cannot write {target}: {folder} takes no files; name another place")
 
@@ -200,7 +205,7 @@ def _put(target: Path, text: str) -> None:
         sys.stdout.write(text)
     elif target.is_file() or not target.exists():
         # a link stays one, and what it points to is replaced
-        write_text(target.resolve(), text)
+        write_text(_real(target), text)
     else:
         # a pipe or a device takes what comes
         try:

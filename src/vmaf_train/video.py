@@ -25,6 +25,7 @@ from vmaf_train.container import (
 )
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
+from vmaf_train.times import order_of
 
 RATE_TOLERANCE = 0.05  # a declared frame rate further off than this is not believed
 
@@ -109,11 +110,16 @@ def iterate_frames(
     seen = condition or Condition()
     with opened(path, threads) as (container, stream):
         packets, index = PacketReader(container, stream), 0
+        order = order_of(container.format.name, stream.codec_context.codec.name)
         for packet in packets_of(container, stream):
             packets.add(packet)
+            if order is not None:
+                order.decode(packet)
             decoded, lost = (packet.decode(), False) if condition is None else decode_packet(packet)
             seen.damaged += lost
             for frame in decoded:
+                if order is not None:
+                    order.show(frame, stream.codec_context.reorder_depth)
                 seen.see(frame)
                 if watch is not None:
                     watch()
