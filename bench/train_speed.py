@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vmaf_train.batches import Batches
 from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
+from vmaf_train.errors import UserError
 from vmaf_train.filter_nets import LearnedFilter
 from vmaf_train.fit import keep_freed_memory
 from vmaf_train.lit import to_channels_last
@@ -191,6 +192,9 @@ def main(seconds: float = 10, clips: int = 256, threads: int = 0) -> None:
     if torch.cuda.is_available():
         print(f"GPU: {torch.cuda.get_device_name()}")
     params = replace(read_params(), max_steps=10**6)
+    most = max(params.recipe(model).batch_size for model in params.models)
+    if clips < most:  # a loader that drops what fills no batch would give none, for ever
+        raise UserError(f"--clips {clips}: the largest batch is of {most}; give at least that many")
     for model in params.models:
         recipe = params.recipe(model)
         side = recipe.crop or params.frames.size
