@@ -107,27 +107,30 @@ def find_picture(path: Path, threads: int = 0, watch: Callable[[], None] = lambd
 
 
 def picture_of(frames: Iterable[Margins | None]) -> Crop | None:
-    """The picture of a clip by the `margins` of its frames; those of black ones say nothing."""
+    """The picture of a clip by the `margins` of its frames; those of black and flat ones say nothing."""
     found = [one for one in frames if one is not None]
     return reduce(Margins.within, found).picture() if found else None
 
 
-def _margins_of(path: Path, threads: int, watch: Callable[[], None], *, keys: bool) -> Iterator[Margins]:
+def _margins_of(
+    path: Path, threads: int, watch: Callable[[], None], *, keys: bool
+) -> Iterator[Margins | None]:
     with opened(path, threads) as (container, stream):
         if keys:
             stream.codec_context.skip_frame = "NONKEY"
         for packet in packets_of(container, stream):
             watch()
             for frame in decode_packet(packet)[0]:
-                if (found := margins(luma_view(frame, path))) is not None:
-                    yield found
+                luma = luma_view(frame, path)
+                if not is_flat(luma):
+                    yield margins(luma)
 
 
 def margins(luma: Plane) -> Margins | None:
-    """The black lines around the picture of luma (H, W); None where it is black or flat as a whole."""
+    """The black lines around the picture of luma (H, W); None where all of it is black."""
     height, width = luma.shape
     top, bottom = _black_lines(luma)
-    if top == height or is_flat(luma):
+    if top == height:
         return None
     left, right = _black_lines(luma[top : height - bottom].T)
     return Margins(height, width, top, bottom, left, right)

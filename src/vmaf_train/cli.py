@@ -91,7 +91,7 @@ def main() -> None:
         raise SystemExit(141) from None
     except OSError as error:
         if error.filename is not None:
-            _leave(1, f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions")
+            _leave(1, f"{error.filename}: {error.strerror}; check the path and its permissions")
         if error.errno not in (errno.ENOSPC, errno.EIO):
             raise
         _drop_stdout()

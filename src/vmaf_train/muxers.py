@@ -18,20 +18,8 @@ ONLY_IN_MP4 = ("av1", "vp8", "vp9")
 # MPEG program streams, and what FFmpeg reads back from them
 PROGRAM = ("mpeg", "svcd", "vcd", "vob", "dvd")
 IN_PROGRAM = {
-    *(
-        "mpeg1video",
-        "mpeg2video",
-        "mpeg4",
-        "h264",
-        "hevc",
-        "mp2",
-        "mp3",
-        "ac3",
-        "dts",
-        "pcm_s16be",
-        "pcm_dvd",
-    ),
-    "dvd_subtitle",
+    *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc"),
+    *("mp2", "mp3", "ac3", "dts", "pcm_s16be", "pcm_dvd", "dvd_subtitle"),
 }
 # codecs that FFmpeg reads back from MPEG-TS as what they are, of .ts and of .m2ts; any other becomes data
 IN_MPEG_TS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, dropwhile, islice, takewhile
@@ -200,39 +201,18 @@ def _span(container: Any, stream: VideoStream) -> Span | None:
 
 
 def _walked(path: Path, frames: int) -> Iterator[VideoFrame]:
-    """Yield the same frames, decoded from the start on; of a clip with fewer after its middle, the last ones.
+    """Yield the frames from the middle one on, decoded from the start; where too few follow, the last ones.
 
     Raises:
         UserError: one of them is damaged.
     """
-    first = _first_by_walk(path, frames)
     with opened(path) as (container, stream):
-        for frame in islice(frames_of(container, stream), first, first + frames):
-            if frame.is_corrupt:
-                raise UserError(f"{path}: the frames in its middle are damaged; replace or remove it")
-            yield frame
-
-
-def _first_by_walk(path: Path, frames: int) -> int:
+        until = (read_packets(container, stream).count + 1) // 2 + frames
     with opened(path) as (container, stream):
-        packets = read_packets(container, stream)
-    span: Span | None = None
-    middle: int | None = None
-    index = -1
-    # decoded twice rather than kept: a thousand large frames do not fit into memory
-    with opened(path) as (container, stream):
-        for index, frame in enumerate(frames_of(container, stream)):
-            if index == 0 and packets.span is not None and frame.pts is not None:
-                span = Span(frame.pts, packets.span.duration)
-            if span is None or frame.pts is None:
-                late = 2 * index >= packets.count
-            else:
-                late = span.reaches_middle(frame.pts)
-            if late and middle is None:
-                middle = index
-            if middle is not None and index + 1 >= middle + frames:
-                return middle
-    return max(0, index + 1 - frames)
+        shown = deque(islice(frames_of(container, stream), until), maxlen=frames)
+        if any(frame.is_corrupt for frame in shown):
+            raise UserError(f"{path}: the frames in its middle are damaged; replace or remove it")
+        yield from shown
 
 
 def _cut(frame: VideoFrame, path: Path, width: int, height: int) -> Plane:

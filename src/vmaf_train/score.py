@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -167,9 +168,16 @@ def score_video(
                 luma = part.of(luma)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from None
-        return _Scored(item[0], item[1].time, scorer(luma), is_flat(luma), margins(luma))
+        flat = is_flat(luma)
+        return _Scored(item[0], item[1].time, scorer(luma), flat, None if flat else margins(luma))
 
     workers = decoders = worker_count(threads)
+    racing = cache(partial(races, path))  # opens the clip
+
+    def unsure() -> bool:
+        """Whether threads made up what was damaged: it differs from run to run, and so would the scores."""
+        return condition.damaged > 0 and decoders > 1 and racing()
+
     while True:
         condition = Condition()
         decoded = iterate_frames(path, every, decoders, condition, watch)
@@ -180,15 +188,14 @@ def score_video(
                     done.append(scored)
                     if progress is not None:
                         progress(len(done))
-                    if condition.damaged and decoders > 1 and races(path):
+                    if unsure():
                         break
         except MemoryError:
             raise UserError(
                 f"{path}: no memory for its frames; score it alone, or where more is free"
             ) from None
-        if not condition.damaged or decoders == 1 or not races(path):
+        if not unsure():
             break
-        # what its threads make up for damage differs from run to run, and so would the scores
         decoders = 1
     scored_clip = _clip_score(path, model, done, condition, time.perf_counter() - begin)
     return replace(scored_clip, crop=part)

@@ -29,7 +29,8 @@ DAMAGED = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    RuntimeError,  # a compression whose module is missing; as NotImplementedError, one that zipfile lacks
+    # zipfile's own: a compression whose module this Python lacks, or (NotImplementedError) none that it knows
+    RuntimeError,
     ValueError,
     OverflowError,
     IndexError,
