@@ -30,6 +30,7 @@ from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
 
 DEFAULT_RATE = Fraction(25)
+X265_DELAY = 2  # frames by which libx265 decodes ahead at most
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -108,6 +109,7 @@ class Output:
         """
         self.container = container
         self.video_index = video.index
+        self._encoder, self._frames = encoder.name, 0
         self.dropped: list[str] = []
         self.notes: list[str] = []
         self._copies: dict[int, Stream] = {}
@@ -263,6 +265,7 @@ class Output:
                 self._weaves = True
             item.pict_type = 0
             self._clock.set(item)
+            self._frames += 1
             self.container.mux(self._stream.encode(item))
         elif item.stream.index in self._copies:
             copy = self._copies[item.stream.index]
@@ -272,7 +275,12 @@ class Output:
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
-        self.container.mux(self._stream.encode(None))
+        packets = self._stream.encode(None)
+        if self._encoder == "libx265" and self._frames <= X265_DELAY:
+            # it reads the delay from memory that it sets at the next frame only; none overtakes another here
+            for packet in packets:
+                packet.dts = packet.pts
+        self.container.mux(packets)
 
     def check(self, written: Path) -> None:
         """Look into the file, which is closed by now, for what the encoder and the muxer left out."""
