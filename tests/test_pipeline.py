@@ -16,6 +16,8 @@ from vmaf_train.files import sha256_file
 from vmaf_train.params_reader import read_params
 from vmaf_train.tables import read_table
 
+# thirty processes that each import torch: minutes, on a machine that is slow or has other work
+pytestmark = pytest.mark.timeout(1200)
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "max_steps": 3,
