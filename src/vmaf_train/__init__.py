@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vmaf_train.filter import Filtered, filter_video
     from vmaf_train.kinds import Kind
     from vmaf_train.load import LoadedModel, load_model
+    from vmaf_train.raw import Raw
     from vmaf_train.score import ClipScore, score_video
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Filtered",
     "Kind",
     "LoadedModel",
+    "Raw",
     "UserError",
     "filter_video",
     "load_model",
@@ -31,6 +33,7 @@ _HOMES = {
     "Filtered": "filter",
     "Kind": "kinds",
     "LoadedModel": "load",
+    "Raw": "raw",
     "UserError": "errors",
     "filter_video": "filter",
     "load_model": "load",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from vmaf_train.condition import is_flat
 from vmaf_train.container import decode_packet, opened, packets_of
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_view
+
+if TYPE_CHECKING:
+    from vmaf_train.raw import Raw
 
 BLACK = 24  # code values of 8 bits up to which a line is black, as for ffmpeg's cropdetect
 EVEN = 8  # code values that differ within a line of a bar, at most: a night sky has more
@@ -92,8 +96,10 @@ class Margins:
         return self.top, self.bottom, self.left, self.right
 
 
-def find_picture(path: Path, threads: int = 0, watch: Callable[[], None] = lambda: None) -> Crop | None:
-    """Where the picture of a clip lies between its black bars; None without bars.
+def find_picture(
+    path: Path, threads: int = 0, watch: Callable[[], None] = lambda: None, raw: Raw | None = None
+) -> Crop | None:
+    """Where the picture of a clip, or of raw video, lies between its black bars; None without bars.
 
     Key frames alone are decoded, where there are enough of them. `watch` is called at each packet; what it
     raises ends the search.
@@ -101,8 +107,8 @@ def find_picture(path: Path, threads: int = 0, watch: Callable[[], None] = lambd
     Raises:
         UserError: as `video.iterate_frames`.
     """
-    keys = list(_margins_of(path, threads, watch, keys=True))
-    found = keys if len(keys) >= KEYS else list(_margins_of(path, threads, watch, keys=False))
+    keys = list(_margins_of(path, threads, watch, raw, keys=True))
+    found = keys if len(keys) >= KEYS else list(_margins_of(path, threads, watch, raw, keys=False))
     return picture_of(found)
 
 
@@ -113,9 +119,9 @@ def picture_of(frames: Iterable[Margins | None]) -> Crop | None:
 
 
 def _margins_of(
-    path: Path, threads: int, watch: Callable[[], None], *, keys: bool
+    path: Path, threads: int, watch: Callable[[], None], raw: Raw | None, *, keys: bool
 ) -> Iterator[Margins | None]:
-    with opened(path, threads) as (container, stream):
+    with opened(path, threads, raw) as (container, stream):
         if keys:
             stream.codec_context.skip_frame = "NONKEY"
         for packet in packets_of(container, stream):

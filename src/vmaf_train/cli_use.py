@@ -21,6 +21,12 @@ Unverified = Annotated[
 Strength = Annotated[
     float, typer.Option(help="Of a filter: the part of its change that is applied, above 0 and at most 1.")
 ]
+RawVideo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH:PIX_FMT[:FPS]", help="Clips are raw video, for example 1920x1080:yuv420p10le:50."
+    ),
+]
 METRIC = "nr_metric_v3"  # the fastest; ranks different clips about as well as v2, better than v1
 FILTER = "learned_filter_v3"  # wins on soft and noisy sources at an eighth of v1's time
 
@@ -41,6 +47,7 @@ def score(
             metavar="W:H:X:Y|auto", help="Score this part of the frame; auto: what lies between black bars."
         ),
     ] = None,
+    raw: RawVideo = None,
     json: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +72,7 @@ def score(
     """
     from vmaf_train.bars import Crop
     from vmaf_train.load import load_model
+    from vmaf_train.raw import Raw
     from vmaf_train.score import ClipScore, expected_frames, score_videos
     from vmaf_train.score_log import meaning_text, plan, write
     from vmaf_train.terminal import print_error, print_note, print_table, progress_bar
@@ -72,19 +80,20 @@ def score(
     part: Crop | Literal["auto"] | None = None
     if crop is not None:
         part = "auto" if crop == "auto" else Crop.parse(crop)
+    kind = None if raw is None else Raw.parse(raw)
     # the score's own graphs do the work
     loaded = load_model(model, unverified=unverified, threads=1)
     targets = plan(videos, json, csv, force=force)
     done: dict[Path, int] = {}
     with progress_bar("scoring") as report:
-        expected = expected_frames(videos, every) if report is not None else 0
+        expected = expected_frames(videos, every, kind) if report is not None else 0
 
         def progress(video: Path, count: int) -> None:
             done[video] = count
             if report is not None:
                 report(sum(done.values()), expected)
 
-        results = score_videos(videos, loaded, every=every, crop=part, progress=progress)
+        results = score_videos(videos, loaded, every=every, crop=part, raw=kind, progress=progress)
     clips = [result for result in results if isinstance(result, ClipScore)]
     failed = [result for result in results if isinstance(result, UserError)]
     errors: list[UserError] = []
@@ -134,6 +143,7 @@ def filter_(
         str | None,
         typer.Option(help="Pixel format to encode, for example yuv422p10le; unset: that of the clip."),
     ] = None,
+    raw: RawVideo = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", help="Another option of the encoder or the container, KEY=VALUE."),
@@ -151,6 +161,7 @@ def filter_(
     from vmaf_train.encode import Encoder
     from vmaf_train.filter import filter_video
     from vmaf_train.load import load_model
+    from vmaf_train.raw import Raw
     from vmaf_train.terminal import print_note, progress_bar
 
     options = {}
@@ -172,6 +183,7 @@ def filter_(
             chroma=chroma,
             strength=strength,
             pix_fmt=pix_fmt,
+            raw=None if raw is None else Raw.parse(raw),
             force=force,
             strict=strict,
             progress=report,

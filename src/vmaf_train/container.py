@@ -22,6 +22,8 @@ from vmaf_train.errors import UserError
 if TYPE_CHECKING:
     from av.packet import Packet
 
+    from vmaf_train.raw import Raw
+
 av.logging.set_level(None)
 
 # containers whose header says when the pictures start and end, and that seek exactly
@@ -71,10 +73,10 @@ class Packets:
 
 
 @contextlib.contextmanager
-def opened(path: Path, threads: int = 1) -> Iterator[tuple[Any, VideoStream]]:
+def opened(path: Path, threads: int = 1, raw: Raw | None = None) -> Iterator[tuple[Any, VideoStream]]:
     """Open a clip and its best video stream; errors of the decoder become errors that name the clip."""
     with decoding(path):
-        container, stream = open_clip(path, threads)
+        container, stream = open_clip(path, threads, raw=raw)
         with container:
             yield container, stream
 
@@ -93,13 +95,16 @@ def reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
-def open_clip(path: Path, threads: int = 1, *, far: bool = False) -> tuple[Any, VideoStream]:
+def open_clip(
+    path: Path, threads: int = 1, *, far: bool = False, raw: Raw | None = None
+) -> tuple[Any, VideoStream]:
     """Open a clip and its best video stream; the container is the caller's to close.
 
     Args:
         path: the clip.
         threads: decoder threads; 0: one a core.
         far: look a minute into the file for streams that begin late, and not five seconds.
+        raw: the file is raw video of this size and format.
 
     Raises:
         UserError: no such file, not a clip, no video in it, or no decoder for that.
@@ -113,13 +118,16 @@ def open_clip(path: Path, threads: int = 1, *, far: bool = False) -> tuple[Any, 
     # `file:` and the lists: a clip's name or content must never open anything but this file
     limits = {"protocol_whitelist": "file", "format_whitelist": FORMATS} | (FAR if far else {})
     with decoding(path):
-        try:
-            container = av.open(f"file:{path}", options=limits, metadata_errors="replace")
-        except av.ArgumentError:
-            raise UserError(
-                f"{path}: no container that is read here (pictures, raw video and playlists are not); "
-                "convert it, for example to .mp4 or .mkv"
-            ) from None
+        if raw is not None:
+            container = raw.open(path)
+        else:
+            try:
+                container = av.open(f"file:{path}", options=limits, metadata_errors="replace")
+            except av.ArgumentError:
+                raise UserError(
+                    f"{path}: no container that is read here (pictures and playlists are not, raw video by "
+                    "score and filter, with --raw); convert it, for example to .mp4 or .mkv"
+                ) from None
     try:
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.disposition & stream.disposition.attached_pic:

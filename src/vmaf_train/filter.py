@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -44,6 +44,9 @@ from vmaf_train.planes import (
 )
 from vmaf_train.surgery import check_strength
 from vmaf_train.times import order_of
+
+if TYPE_CHECKING:
+    from vmaf_train.raw import Raw
 
 # items (frames, packets of other streams) that wait between two stages
 DECODED = 16
@@ -78,6 +81,7 @@ def filter_video(
     chroma: bool = False,
     strength: float = 1.0,
     pix_fmt: str | None = None,
+    raw: Raw | None = None,
     force: bool = False,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -96,6 +100,7 @@ def filter_video(
         chroma: filter the chroma planes as well.
         strength: the part of the model's change that is applied, above 0 and at most 1.
         pix_fmt: the planar YUV format that is encoded, converted to after the filter; unset: the clip's.
+        raw: `source` is raw video of this size and format.
         force: replace an existing `target`.
         strict: refuse a `source` that is damaged or ends early, as soon as that is seen.
         progress: called with (frames done, frames expected or 0).
@@ -115,7 +120,7 @@ def filter_video(
     check_target(source, target, force)
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        container, video = open_clip(source, threads=0, far=True)
+        container, video = open_clip(source, threads=0, far=True, raw=raw)
         stack.enter_context(container)
         clip = _Input(container, video, source)
         expected = likely_frames(container, video)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from onnx import ModelProto
 
+    from vmaf_train.raw import Raw
+
 # decoded frames that wait for their score: enough to fill the gaps that decoding leaves on the cores; twice
 # as many took a tenth longer at 1080p
 WAITING = 8
@@ -130,6 +132,7 @@ def score_video(
     *,
     every: int = 1,
     crop: Crop | Literal["auto"] | None = None,
+    raw: Raw | None = None,
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
     watch: Callable[[], None] | None = None,
@@ -142,6 +145,7 @@ def score_video(
         every: step between frames, at least 1.
         crop: the part of each frame that is scored; None: all; `auto`: what lies between black bars,
             which a look at the key frames finds first.
+        raw: the clip is raw video of this size and format.
         threads: decoder threads, and threads that score; 0: one a core each.
         progress: called with the number of frames scored so far.
         watch: called at each decoded frame; what it raises ends the run.
@@ -158,7 +162,7 @@ def score_video(
     path = Path(path)
     begin = time.perf_counter()
     scorer = FrameScorer(model)
-    part = find_picture(path, threads, watch or (lambda: None)) if crop == "auto" else crop
+    part = find_picture(path, threads, watch or (lambda: None), raw) if crop == "auto" else crop
 
     def score_frame(item: tuple[int, VideoFrame]) -> _Scored:
         # luma is taken here, not where frames come from: the decoder is what the clock waits for
@@ -180,7 +184,7 @@ def score_video(
 
     while True:
         condition = Condition()
-        decoded = iterate_frames(path, every, decoders, condition, watch)
+        decoded = iterate_frames(path, every, decoders, condition, watch, raw)
         done: list[_Scored] = []
         try:
             with closing(map_ahead(score_frame, decoded, workers, WAITING)) as results:
@@ -229,6 +233,7 @@ def score_videos(
     *,
     every: int = 1,
     crop: Crop | Literal["auto"] | None = None,
+    raw: Raw | None = None,
     progress: Callable[[Path, int], None] | None = None,
 ) -> list[ClipScore | UserError]:
     """Score several clips at the same time, one a core; results come in the order of `paths`.
@@ -254,7 +259,7 @@ def score_videos(
         report = None if progress is None else lambda done: progress(path, done)
         try:
             return score_video(
-                path, model, every=every, crop=crop, threads=threads, progress=report, watch=watch
+                path, model, every=every, crop=crop, raw=raw, threads=threads, progress=report, watch=watch
             )
         except UserError as error:
             return error
@@ -271,12 +276,12 @@ def score_videos(
             raise
 
 
-def expected_frames(paths: Sequence[Path], every: int) -> int:
+def expected_frames(paths: Sequence[Path], every: int, raw: Raw | None = None) -> int:
     """About how many frames will be scored, by the headers of the clips; 0 where one does not tell."""
     total = 0
     for path in paths:
         try:
-            with opened(path) as (container, stream):
+            with opened(path, raw=raw) as (container, stream):
                 count = likely_frames(container, stream)
         except UserError:
             count = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from av.video.frame import VideoFrame
 
@@ -26,6 +27,9 @@ from vmaf_train.container import (
 from vmaf_train.errors import UserError
 from vmaf_train.luma import Plane, luma_of
 from vmaf_train.times import order_of
+
+if TYPE_CHECKING:
+    from vmaf_train.raw import Raw
 
 RATE_TOLERANCE = 0.05  # a declared frame rate further off than this is not believed
 
@@ -93,6 +97,7 @@ def iterate_frames(
     threads: int = 0,
     condition: Condition | None = None,
     watch: Callable[[], None] | None = None,
+    raw: Raw | None = None,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (frame index, frame) of every `every`-th frame, the first included.
 
@@ -103,12 +108,13 @@ def iterate_frames(
         condition: filled with what is seen of the clip; complete after the last frame. Frames too damaged
             to decode are counted in it and left out; without it the first one is an error.
         watch: called at each decoded frame; what it raises ends the decoding.
+        raw: the clip is raw video of this size and format.
 
     Raises:
         UserError: as `probe`; also damage that ends the decoding.
     """
     seen = condition or Condition()
-    with opened(path, threads) as (container, stream):
+    with opened(path, threads, raw) as (container, stream):
         packets, index = PacketReader(container, stream), 0
         order = order_of(container.format.name, stream.codec_context.codec.name)
         for packet in packets_of(container, stream):
