@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -239,3 +240,63 @@ def test_what_has_another_name_or_says_nothing_is_not_lost(
     asked: dict[str, str], found: dict[str, str], lost: list[str]
 ) -> None:
     assert lost_tags(asked, found) == lost
+
+
+COLOURS = {"color_range": 2, "color_primaries": 1, "color_trc": 1, "colorspace": 1}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "lost"),
+    [
+        ("libx264", ".mkv", ()),
+        ("libx264", ".avi", ()),
+        ("libx265", ".mp4", ()),
+        ("libsvtav1", ".mp4", ()),
+        ("ffv1", ".mkv", ()),
+        ("ffv1", ".avi", ("full range, primaries, transfer, matrix",)),
+        ("mpeg4", ".ts", ("full range, primaries, transfer, matrix",)),
+        ("mpeg2video", ".mkv", ("full range",)),
+        ("rawvideo", ".y4m", ("primaries, transfer, matrix",)),
+        ("rawvideo", ".yuv", ("full range, primaries, transfer, matrix",)),
+    ],
+)
+def test_colour_tags_that_the_output_does_not_hold_are_told(
+    encoder: str, suffix: str, lost: tuple[str, ...], noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", **COLOURS)
+    plain = write_clip(tmp_path / "plain.mkv")
+    told = []
+    for clip in (source, plain):
+        done = filter_video(clip, tmp_path / f"o{suffix}", noop, encoder=Encoder(encoder), force=True)
+        told.append(tuple(line for line in done.dropped if line.startswith("colour")))
+    assert told == [tuple(f"colour tags: {line}" for line in lost), ()]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "lost"),
+    [
+        ("libx264", ".mkv", ""),
+        ("libsvtav1", ".mp4", ""),
+        ("libsvtav1", ".mkv", "sample aspect ratio 4:3 (.mp4 keeps it)"),
+        ("libvpx-vp9", ".webm", "sample aspect ratio 4:3 (.mp4 keeps it)"),
+        ("ffv1", ".avi", "sample aspect ratio 4:3"),
+        ("rawvideo", ".yuv", "sample aspect ratio 4:3"),
+    ],
+)
+def test_a_shape_of_pixels_that_the_output_does_not_hold_is_told(
+    encoder: str, suffix: str, lost: str, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", encoder="libx264", sample_aspect_ratio=Fraction(4, 3))
+    done = filter_video(source, tmp_path / f"o{suffix}", noop, encoder=Encoder(encoder))
+    assert [line for line in done.dropped if line.startswith("sample")] == ([lost] if lost else [])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kept"), [(".mp4", True), (".mkv", True), (".ts", False), (".avi", False)]
+)
+def test_a_rotation_that_the_output_does_not_hold_is_told(
+    suffix: str, kept: bool, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", encoder="libx264", rotation=90)
+    done = filter_video(source, tmp_path / f"o{suffix}", noop)
+    assert ("rotation by 90 degrees" in done.dropped) != kept

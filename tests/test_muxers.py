@@ -9,7 +9,7 @@ import av
 import pytest
 from clip_factory import make_clip
 
-from vmaf_train.muxers import begins, holds, takes
+from vmaf_train.muxers import begins, holds, keeps_times, takes
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,18 @@ def test_a_container_holds_what_can_be_read_back(name: str, codec: str, held: bo
         assert holds(container, codec) == held
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "m4v", "webm", "avi", "ts", "mpg", "flv", "ogv"])
+@pytest.mark.parametrize(
+    "suffix", ["mkv", "mp4", "mov", "m4v", "webm", "avi", "ts", "mpg", "flv", "ogv", "y4m"]
+)
 @pytest.mark.parametrize(
     ("encoder", "codec"),
-    [("libx264", "h264"), ("libvpx-vp9", "vp9"), ("ffv1", "ffv1"), ("mpeg2video", "mpeg2video")],
+    [
+        ("rawvideo", "rawvideo"),
+        ("libx264", "h264"),
+        ("libvpx-vp9", "vp9"),
+        ("ffv1", "ffv1"),
+        ("mpeg2video", "mpeg2video"),
+    ],
 )
 def test_a_container_takes_what_its_muxer_does(suffix: str, encoder: str, codec: str, tmp_path: Path) -> None:
     with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
@@ -76,3 +84,11 @@ def test_times_are_moved_where_the_container_cannot_tell_them(
             start_time = offset * 1_000_000
 
         assert begins(Shifted(), first, container) == Fraction(start)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "keeps"), [("mkv", True), ("mp4", True), ("264", False), ("yuv", False), ("y4m", False)]
+)
+def test_a_container_keeps_times_or_knows_a_rate_at_most(suffix: str, keeps: bool, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
+        assert keeps_times(container) == keeps

@@ -108,6 +108,31 @@ def test_a_time_base_of_one_frame_rounds_times_to_frames_and_keeps_them_apart() 
     assert {(frame.duration, frame.time_base) for frame in frames} == {(1, Fraction(1, 25))}
 
 
+@pytest.mark.parametrize(
+    ("times", "uneven"),
+    [
+        ([0, 33, 67, 100], False),
+        ([1000, 1033, 1067], False),
+        ([0, 33, 100, 133], True),
+        ([0, 33, 33, 100], True),
+        ([0], False),
+    ],
+)
+def test_times_that_a_rate_alone_does_not_tell_are_known(times: list[int], uneven: bool) -> None:
+    clock = Clock(TICK, Fraction(30), "in.mp4")
+    for time in times:
+        clock.set(frame_at(time))
+    assert clock.uneven == uneven
+
+
+def test_times_that_are_rounded_to_frames_are_known_to_have_been_uneven() -> None:
+    steady, uneven = Clock(Fraction(1, 25), Fraction(25), "a"), Clock(Fraction(1, 25), Fraction(25), "b")
+    for one, other in ((0, 0), (41, 20), (80, 80)):
+        steady.set(frame_at(one))
+        uneven.set(frame_at(other))
+    assert (steady.uneven, uneven.uneven) == (False, True)
+
+
 def test_a_start_that_the_container_cannot_tell_becomes_zero() -> None:
     clock = Clock(TICK, Fraction(25), "clip", Fraction(3600))
     frames = [frame_at(3_600_000 + 40 * index) for index in range(3)]

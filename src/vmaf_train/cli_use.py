@@ -133,9 +133,12 @@ def filter_(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The new clip; its suffix is the container.")],
     model: Annotated[str, typer.Option(help="Filter: a registered id or an ONNX file.")] = FILTER,
     chroma: Annotated[bool, typer.Option("--chroma", help="Filter the chroma planes as well.")] = False,
-    encoder: Annotated[str, typer.Option(help="FFmpeg's encoder: libx264, libx265, libsvtav1, ffv1 …")] = (
-        "libx264"
-    ),
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="FFmpeg's encoder: libx265, libsvtav1, ffv1 …; unset: libx264, for .y4m and .yuv rawvideo."
+        ),
+    ] = None,
     crf: Annotated[float | None, typer.Option(help="Quality; unset: the encoder's default.")] = None,
     preset: Annotated[str | None, typer.Option(help="Speed; unset: the encoder's default.")] = None,
     strength: Strength = 1.0,
@@ -162,6 +165,7 @@ def filter_(
     from vmaf_train.filter import filter_video
     from vmaf_train.load import load_model
     from vmaf_train.raw import Raw
+    from vmaf_train.target import default_encoder
     from vmaf_train.terminal import print_note, progress_bar
 
     options = {}
@@ -179,7 +183,7 @@ def filter_(
             source,
             target,
             loaded,
-            encoder=Encoder(encoder, options),
+            encoder=Encoder(encoder or default_encoder(target), options),
             chroma=chroma,
             strength=strength,
             pix_fmt=pix_fmt,

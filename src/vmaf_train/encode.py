@@ -21,6 +21,7 @@ COMMON = (
     *("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1"),
     *("libvpx", "mpeg4", "mpeg2video", "mjpeg", "prores_ks"),
 )
+LAST = "rawvideo"  # where a container holds nothing else
 NAMED = 3
 # encoders that cut no chroma sample in two: of 4:2:0 and 4:2:2 they refuse odd sides
 WHOLE_CHROMA = ("libx264", "libx265", "huffyuv", "utvideo", "cfhd", "v210")
@@ -137,6 +138,7 @@ class Encoder:
 
 def encoders_for(container: OutputContainer, frame: VideoFormat) -> str:
     """A few encoders that take a pixel format and size and whose codec the container holds: `a, b or c`."""
-    known = [Encoder(name) for name in COMMON if name in av.codecs_available]
-    able = [one.name for one in known if one.takes(frame) and takes(container, one.codec)][:NAMED]
-    return " or ".join(part for part in (", ".join(able[:-1]), *able[-1:]) if part)
+    known = [Encoder(name) for name in (*COMMON, LAST) if name in av.codecs_available]
+    able = [one.name for one in known if one.takes(frame) and takes(container, one.codec)]
+    named = [name for name in able if name != LAST][:NAMED] or able
+    return " or ".join(part for part in (", ".join(named[:-1]), *named[-1:]) if part)

@@ -31,7 +31,7 @@ from vmaf_train.files import replacing
 from vmaf_train.kinds import Kind
 from vmaf_train.load import LoadedModel
 from vmaf_train.lost import cropped
-from vmaf_train.output import Output, check_target, writing
+from vmaf_train.output import Output
 from vmaf_train.overlap import ahead
 from vmaf_train.planes import (
     RunCodes,
@@ -43,6 +43,7 @@ from vmaf_train.planes import (
     to_planar,
 )
 from vmaf_train.surgery import check_strength
+from vmaf_train.target import check_target, default_encoder, writing
 from vmaf_train.times import order_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def filter_video(
         source: the input clip.
         target: the output; its suffix decides the container.
         model: a filter, from `load_model`.
-        encoder: encoder and options; unset: libx264 with its own defaults.
+        encoder: encoder and options; unset: libx264 with its own defaults, for .y4m and .yuv rawvideo.
         chroma: filter the chroma planes as well.
         strength: the part of the model's change that is applied, above 0 and at most 1.
         pix_fmt: the planar YUV format that is encoded, converted to after the filter; unset: the clip's.
@@ -113,7 +114,7 @@ def filter_video(
     source, target = Path(source), Path(target)
     if target.is_symlink():  # a link stays one, and what it points to is written
         target = Path(os.path.realpath(target))  # loops stay, and are refused like any path
-    encoder = (encoder or Encoder()).quiet()
+    encoder = (encoder or Encoder(default_encoder(target))).quiet()
     model.require(Kind.FILTER)
     check_strength(strength)
     convert = Converter(pix_fmt)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,14 @@ SAID_BESIDE = {
     Type.SPHERICAL: "spherical mapping",
     Type.STEREO3D: "stereo 3D",
 }
+# tags of colour that frames have, besides the range
+COLOURS = {"primaries": "color_primaries", "transfer": "color_trc", "matrix": "colorspace"}
+UNSPECIFIED, FULL_RANGE = 2, 2
+# tags of one meaning
+SAME = {("matrix", 5): 6, **{("transfer", tag): 1 for tag in (6, 14, 15)}}
+ROUNDED = 0.01  # part of a sample aspect ratio that is lost in rounding
+# muxers to which PyAV does not hand it on; some codecs say it themselves
+NO_ASPECT = ("matroska", "webm")
 # as FFmpeg prints it, not as a tag of that name
 CROPPING = re.compile(r"^ {6}Frame Cropping: (\d+(?:/\d+)*)$", re.MULTILINE)
 # encoders and containers that say where chroma samples lie
@@ -62,10 +71,46 @@ def cropped(source: InputContainer, index: int) -> bool:
     return False
 
 
-def facts_of(frame: VideoFrame) -> list[str]:
-    """What a frame says of itself that not every encoder and container keeps."""
-    said = [FIELDS] if frame.interlaced_frame else []
-    return said + [text for kind, text in SAID_BESIDE.items() if side_data(frame, kind) is not None]
+@dataclass(frozen=True)
+class Look:
+    """How pictures are to be shown, as their first frame and their stream say."""
+
+    facts: tuple[str, ...] = ()
+    colours: Mapping[str, int] = field(default_factory=dict)
+    """Of ITU-T H.273, but for what is unspecified."""
+    full: bool = False
+    """Full range."""
+    aspect: Fraction = Fraction(1)
+    """Of a sample."""
+    rotation: int = 0
+    """In degrees, anticlockwise."""
+
+    @classmethod
+    def of(cls, frame: VideoFrame, aspect: Fraction | None) -> Look:
+        """What a frame, and the sample aspect ratio of its stream, say."""
+        facts = [FIELDS] if frame.interlaced_frame else []
+        facts += [text for kind, text in SAID_BESIDE.items() if side_data(frame, kind) is not None]
+        tags = {name: int(getattr(frame, key)) for name, key in COLOURS.items()}
+        colours = {name: SAME.get((name, tag), tag) for name, tag in tags.items() if tag != UNSPECIFIED}
+        full = int(frame.color_range) == FULL_RANGE
+        return cls(tuple(facts), colours, full, aspect or Fraction(1), frame.rotation)
+
+    def lost(self, found: Look, muxer: str) -> list[str]:
+        """What of it a file that looks like `found` does not hold, a line each."""
+        told = [fact for fact in self.facts if fact not in found.facts]
+        tags = [name for name, tag in self.colours.items() if found.colours.get(name) != tag]
+        if self.full != found.full:
+            tags.insert(0, "full range" if self.full else "limited range")
+        if tags:
+            told.append(f"colour tags: {', '.join(tags)}")
+        # containers round it
+        if abs(found.aspect / self.aspect - 1) > ROUNDED:
+            ratio = f"{self.aspect.numerator}:{self.aspect.denominator}"
+            hint = " (.mp4 keeps it)" if muxer in NO_ASPECT else ""
+            told.append(f"sample aspect ratio {ratio}{hint}")
+        if self.rotation != found.rotation:
+            told.append(f"rotation by {self.rotation} degrees")
+        return told
 
 
 def side_data(frame: VideoFrame, kind: Type) -> Any:
@@ -86,12 +131,12 @@ class Asked:
     chapters: int
     encoded: int
     """The index of the stream that is encoded."""
-    facts: list[str]
-    """What its first frame says of itself."""
+    look: Look
+    """Of its pictures."""
 
 
 def asked_of(
-    container: OutputContainer, chapters: int, options: Mapping[str, str], encoded: int, first: VideoFrame
+    container: OutputContainer, chapters: int, options: Mapping[str, str], encoded: int, look: Look
 ) -> Asked:
     """Take note of what `container`, which is still open, is to hold; `options` are those of its muxer."""
     return Asked(
@@ -101,7 +146,7 @@ def asked_of(
         streams=[(stream.type, dict(stream.metadata)) for stream in container.streams],
         chapters=chapters,
         encoded=encoded,
-        facts=facts_of(first),
+        look=look,
     )
 
 
@@ -110,7 +155,7 @@ def lost_in(written: Path, asked: Asked) -> list[str]:
     found: dict[str, str] = {}
     streams: list[tuple[str, dict[str, str]]] = []
     chapters = 0
-    facts: list[str] = []
+    look = Look()
     # a file that cannot be opened, such as raw video, holds pictures alone
     with (
         contextlib.suppress(av.FFmpegError, ValueError, IndexError),
@@ -118,11 +163,10 @@ def lost_in(written: Path, asked: Asked) -> list[str]:
     ):
         found, chapters = dict(container.metadata), len(container.chapters())
         streams = [(stream.type, dict(stream.metadata)) for stream in container.streams]
-        if asked.facts:
-            # whether an encoder keeps them, none says
-            first = next(container.decode(container.streams[asked.encoded]), None)
-            facts = facts_of(first) if isinstance(first, VideoFrame) else []
-    told = [fact for fact in asked.facts if fact not in facts]
+        # what an encoder keeps, none says
+        stream = container.streams.video[[one.index for one in container.streams.video].index(asked.encoded)]
+        look = Look.of(next(container.decode(stream)), stream.sample_aspect_ratio)
+    told = asked.look.lost(look, asked.muxer)
     hidden = ELSEWHERE.get(asked.muxer, ())
     if lost := [key for key in lost_tags(asked.tags, found) if key.lower() not in hidden]:
         hint = ""

@@ -11,6 +11,9 @@ from av.video.frame import VideoFrame
 HIDE_NEGATIVE = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v", "ismv")  # containers with edit lists
 # containers of one stream whose muxers take any codec, and what can be read back from them
 ONLY: dict[str, tuple[str, ...]] = {"rawvideo": ("rawvideo",), "ffmetadata": ()}
+# Y4M's muxer tells of one of the two that it holds
+FRAMES = ("rawvideo", "wrapped_avframe")
+NO_TIMES = 0x80  # FFmpeg's flag AVFMT_NOTIMESTAMPS
 # muxers that know what they hold when they get it, and do not tell before
 SILENT = ("mpegts", "mpeg", "svcd", "vcd", "vob", "dvd", "mxf", "mxf_d10", "mxf_opatom")
 # codecs that the muxer of MP4 and MOV lists for both
@@ -52,7 +55,14 @@ def takes(container: OutputContainer, codec: str) -> bool:
     name = container.format.name
     if name == "mov" and codec in ONLY_IN_MP4:
         return False
+    if name == "yuv4mpegpipe":
+        return codec in FRAMES
     return holds(container, codec) and (name in SILENT or codec in container.supported_codecs)
+
+
+def keeps_times(container: OutputContainer) -> bool:
+    """Whether a container has a time for each frame, and not a rate at most."""
+    return not container.format.flags & NO_TIMES and container.format.name != "yuv4mpegpipe"
 
 
 def begins(source: InputContainer, first: VideoFrame, container: str) -> Fraction:

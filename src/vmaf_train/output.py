@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -20,79 +18,16 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmaf_train.container import reason
 from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
-from vmaf_train.lost import KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, asked_of, lost_in, side_data
+from vmaf_train.lost import KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, Look, asked_of, lost_in, side_data
 from vmaf_train.messages import cause, listening, notes, unused_options
-from vmaf_train.muxers import ONLY, begins, holds, takes
+from vmaf_train.muxers import ONLY, begins, holds, keeps_times, takes
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
 
 DEFAULT_RATE = Fraction(25)
 X265_DELAY = 2  # frames by which libx265 decodes ahead at most
-
-
-def check_target(source: Path, target: Path, force: bool) -> None:
-    """Check that `target` may be written.
-
-    Raises:
-        UserError: it is the input, no regular file, or exists without `force`; or no container is written
-            under its suffix, or one of several files.
-    """
-    if target.exists():
-        if source.exists() and target.samefile(source):
-            raise UserError(f"{target} is the input; give another output")
-        if not target.is_file():
-            raise UserError(f"{target} is not a regular file; give another output")
-        if not force:
-            raise UserError(f"{target} exists; give another name, or --force to replace it")
-    try:
-        # opening a muxer touches no file before the header is written
-        with av.open(str(target), "w") as container:
-            several = container.format.no_file
-            name = container.format.name
-    except (av.FFmpegError, ValueError):
-        raise UserError(
-            f"{target}: no container is written under {target.suffix or 'a name without suffix'}; "
-            "give a name that ends in .mkv or .mp4"
-        ) from None
-    if several:
-        # they would be overwritten unasked, and left half-written by an error
-        raise UserError(
-            f"{target}: {name} writes no single file, and filter writes one; give a name that ends in .mkv "
-            "or .mp4 and cut that with ffmpeg, for example"
-        )
-
-
-@contextlib.contextmanager
-def writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputContainer]:
-    """Open the output container; errors of the encoder and the muxer become errors that name the output."""
-    try:
-        # the encoder and the muxer each take the options that they know
-        container = av.open(str(temporary), "w", options=dict(encoder.options))
-        try:
-            yield container
-        except BaseException:
-            # the first error is the one to tell, not what closing an unfinished file says
-            with contextlib.suppress(av.FFmpegError, ValueError, OSError):
-                container.close()
-            raise
-        container.close()
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (
-            errno.ENOSPC,
-            errno.EACCES,
-            errno.EIO,
-            errno.EDQUOT,
-        ):
-            raise
-        told = getattr(error, "__notes__", None)
-        who = "refused by" if told else f"{encoder.name} or the container refuses:"
-        raise UserError(
-            f"{target}: {who} {told[0] if told else reason(error)}; try other options, or another suffix, "
-            "for example .mkv"
-        ) from None
 
 
 class Output:
@@ -116,7 +51,7 @@ class Output:
         self._captions_lost = encoder.name not in KEEP_CAPTIONS
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
         self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
-        if container.format.name == "avi":  # it counts frames
+        if container.format.name in ("avi", "yuv4mpegpipe"):  # they count frames
             self._base = 1 / self._rate
         self._path = source.name.removeprefix("file:")
         self._start_at = begins(source, first, container.format.name)
@@ -132,7 +67,11 @@ class Output:
             else:
                 self._copy(stream)
         container.set_chapters(self._chapters)
-        self._asked = asked_of(container, len(self._chapters), encoder.options, self._stream.index, first)
+        if container.format.name == "rawvideo":
+            form = f"{first.width}x{first.height}:{first.format.name}:{self._rate}"
+            self.notes.append(f"raw video has no header; read it with --raw {form}")
+        look = Look.of(first, video.sample_aspect_ratio)
+        self._asked = asked_of(container, len(self._chapters), encoder.options, self._stream.index, look)
         self._start(encoder, first)
 
     def _cannot_hold(self, encoder: Encoder, first: VideoFrame) -> UserError:
@@ -281,6 +220,8 @@ class Output:
             for packet in packets:
                 packet.dts = packet.pts
         self.container.mux(packets)
+        if self._clock.uneven and not keeps_times(self.container):
+            self.dropped.append("the times of the frames, which are not evenly apart")
 
     def check(self, written: Path) -> None:
         """Look into the file, which is closed by now, for what the encoder and the muxer left out."""

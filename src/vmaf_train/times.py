@@ -73,8 +73,13 @@ class Clock:
         self._start = start
         self._path = path
         self._base = base
-        self._step = round(1 / (rate * base))
+        self._ticks = 1 / (rate * base)
+        self._step = round(self._ticks)
+        self._first: Fraction | None = None
         self._last: int | None = None
+        self._count = 0
+        self.uneven = False
+        """Whether frames so far are shown at other times than at a steady `rate`, by half a step or more."""
 
     def set(self, frame: VideoFrame) -> None:
         """Set time, time base and duration of the next frame.
@@ -85,14 +90,23 @@ class Clock:
         ratio = (frame.time_base or self._base) / self._base
         frame.duration = round(frame.duration * ratio)
         if frame.pts is not None:
-            pts = round(frame.pts * ratio - self._start / self._base)
+            exact = frame.pts * ratio - self._start / self._base
+            self._compare(exact)
+            pts = round(exact)
         else:
             pts = 0 if self._last is None else self._last + self._step
         back = 0.0 if self._last is None else float((self._last - pts) * self._base)
         _refuse_jump(back, self._path)
         # an encoder refuses a time twice, and damaged clips have them
         self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
+        self._count += 1
         frame.time_base = self._base
+
+    def _compare(self, exact: Fraction) -> None:
+        if self._first is None:
+            self._first = exact - self._count * self._ticks
+        late = exact - self._first - self._count * self._ticks
+        self.uneven = self.uneven or 2 * abs(late) >= self._ticks
 
 
 class CopyClock:
