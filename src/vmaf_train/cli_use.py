@@ -80,20 +80,20 @@ def score(
     part: Crop | Literal["auto"] | None = None
     if crop is not None:
         part = "auto" if crop == "auto" else Crop.parse(crop)
-    kind = None if raw is None else Raw.parse(raw)
+    headless = None if raw is None else Raw.parse(raw)
     # the score's own graphs do the work
     loaded = load_model(model, unverified=unverified, threads=1)
     targets = plan(videos, json, csv, force=force)
     done: dict[Path, int] = {}
     with progress_bar("scoring") as report:
-        expected = expected_frames(videos, every, kind) if report is not None else 0
+        expected = expected_frames(videos, every, headless) if report is not None else 0
 
         def progress(video: Path, count: int) -> None:
             done[video] = count
             if report is not None:
                 report(sum(done.values()), expected)
 
-        results = score_videos(videos, loaded, every=every, crop=part, raw=kind, progress=progress)
+        results = score_videos(videos, loaded, every=every, crop=part, raw=headless, progress=progress)
     clips = [result for result in results if isinstance(result, ClipScore)]
     failed = [result for result in results if isinstance(result, UserError)]
     errors: list[UserError] = []

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from vmaf_train.errors import UserError
 
 BACK = 0.5  # seconds that times may step back, as they do in damaged clips; joined clips start anew
+UNEVEN = 1.5  # steps from a steady rate; a frame that is dropped, or the end of XviD's, is one
 # codecs whose frames of AVI come with the time of decoding; of older ones FFmpeg knows the other
 REORDERED = ("h264", "hevc", "vvc")
 # but for two pictures in one packet, as XviD packs them into AVI: FFmpeg takes the second for a later one
@@ -79,7 +80,7 @@ class Clock:
         self._last: int | None = None
         self._count = 0
         self.uneven = False
-        """Whether frames so far are shown at other times than at a steady `rate`, by half a step or more."""
+        """Whether frames so far are shown at times that a steady `rate` does not tell."""
 
     def set(self, frame: VideoFrame) -> None:
         """Set time, time base and duration of the next frame.
@@ -106,7 +107,7 @@ class Clock:
         if self._first is None:
             self._first = exact - self._count * self._ticks
         late = exact - self._first - self._count * self._ticks
-        self.uneven = self.uneven or 2 * abs(late) >= self._ticks
+        self.uneven = self.uneven or abs(late) > UNEVEN * self._ticks
 
 
 class CopyClock:
