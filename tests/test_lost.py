@@ -17,7 +17,7 @@ from vmaf_train.encode import Encoder
 from vmaf_train.ffmpeg import ffmpeg_exe
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel
-from vmaf_train.lost import lost_tags, side_data
+from vmaf_train.lost import Look, lost_tags, side_data
 
 __all__ = ["folder", "noop"]  # fixtures
 
@@ -289,6 +289,28 @@ def test_a_shape_of_pixels_that_the_output_does_not_hold_is_told(
     source = write_clip(tmp_path / "in.mp4", encoder="libx264", sample_aspect_ratio=Fraction(4, 3))
     done = filter_video(source, tmp_path / f"o{suffix}", noop, encoder=Encoder(encoder))
     assert [line for line in done.dropped if line.startswith("sample")] == ([lost] if lost else [])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".yuv"])
+def test_a_mirrored_clip_whose_mirroring_is_lost_is_told(
+    suffix: str, noop: LoadedModel, tmp_path: Path
+) -> None:
+    plain = write_clip(tmp_path / "in.mp4", encoder="libx264")
+    for flip in ("-display_vflip", "-display_hflip"):
+        ffmpeg(flip, "-i", plain, "-c", "copy", tmp_path / "flipped.mp4")
+        done = filter_video(tmp_path / "flipped.mp4", tmp_path / f"o{suffix}", noop, force=True)
+        turned = [line for line in done.dropped if "mirroring" in line or "rotation" in line]
+        assert turned == ([] if suffix == ".mp4" else ["mirroring"])
+
+
+def test_tags_of_one_meaning_and_rounded_shapes_are_no_loss() -> None:
+    colours = {"primaries": 1, "transfer": 1, "matrix": 6}
+    known = Look(colours=colours, aspect=Fraction(1001, 1000))
+    assert known.lost(Look(colours=colours, aspect=Fraction(1)), "matroska") == []
+    frame = av.VideoFrame(2, 2, "yuv420p")
+    frame.colorspace, frame.color_trc, frame.color_primaries = 5, 14, 1
+    assert Look.of(frame, None).colours == colours
+    assert Look().lost(Look(full=True), "mov") == ["colour tags: limited range"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import av
 import pytest
 from clip_factory import make_clip
 
-from vmaf_train.muxers import begins, holds, keeps_times, takes
+from vmaf_train.muxers import FORMATS, begins, holds, keeps_times, takes
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,22 @@ def test_times_are_moved_where_the_container_cannot_tell_them(
 
 
 @pytest.mark.parametrize(
-    ("suffix", "keeps"), [("mkv", True), ("mp4", True), ("264", False), ("yuv", False), ("y4m", False)]
+    ("suffix", "reorders", "keeps"),
+    [
+        *(("mkv", True, True), ("mp4", True, True), ("avi", False, True), ("avi", True, False)),
+        *(("264", True, False), ("yuv", False, False), ("y4m", False, False)),
+    ],
 )
-def test_a_container_keeps_times_or_knows_a_rate_at_most(suffix: str, keeps: bool, tmp_path: Path) -> None:
+def test_a_container_keeps_times_or_knows_a_rate_at_most(
+    suffix: str, reorders: bool, keeps: bool, tmp_path: Path
+) -> None:
     with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
-        assert keeps_times(container) == keeps
+        assert keeps_times(container, reorders) == keeps
+
+
+@pytest.mark.parametrize("pix_fmt", FORMATS)
+def test_y4m_holds_the_formats_that_it_is_said_to(pix_fmt: str, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.y4m"), "w", options={"strict": "-1"}) as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        container.start_encoding()

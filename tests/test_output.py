@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clip_factory import ffmpeg
 from test_filter import folder, noop, read, write_clip
 
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 from vmaf_train.filter import filter_video
 from vmaf_train.load import LoadedModel
+from vmaf_train.lost import Asked, Look, lost_in
 from vmaf_train.planes import plane_view
 from vmaf_train.raw import Raw
+from vmaf_train.siting import chroma_location
 from vmaf_train.video import iterate_frames
 
 __all__ = ["folder", "noop"]
+
+
+# filters a clip where memory that nobody has set holds large numbers, with glibc
+PERTURBED = """
+import sys
+from vmaf_train import Encoder, filter_video, load_model
+filter_video(sys.argv[1], sys.argv[2], load_model("noop_v1"), encoder=Encoder(sys.argv[3]))
+"""
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 @pytest.mark.parametrize("encoder", ["libx264", "libx265", "hevc", "libsvtav1", "libvpx-vp9", "mpeg2video"])
 def test_a_clip_of_few_frames_keeps_them_and_their_times(
-    encoder: str, suffix: str, frames: int, noop: LoadedModel, tmp_path: Path
+    encoder: str, suffix: str, frames: int, folder: Path, tmp_path: Path
 ) -> None:
     source, target = write_clip(tmp_path / "in.mkv", frames=frames), tmp_path / f"out{suffix}"
-    for _ in range(3):  # libx265 took times from memory that nobody had set, in some runs and not in others
-        filter_video(source, target, noop, encoder=Encoder(encoder), force=True)
-        shown = [float(frame.pts * frame.time_base) for frame in read(target)]
-        assert shown == pytest.approx([0.04 * index for index in range(frames)], abs=1e-3)
+    done = subprocess.run(
+        [sys.executable, "-c", PERTURBED, str(source), str(target), encoder],
+        env={**os.environ, "VMAF_TINY_MODEL_DIR": str(folder), "MALLOC_PERTURB_": "85"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = [float(frame.pts * frame.time_base) for frame in read(target)]
+    assert shown == pytest.approx([0.04 * index for index in range(frames)], abs=1e-3)
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
@@ -52,16 +72,27 @@ def test_pictures_without_a_codec_are_those_of_the_clip(
             np.testing.assert_array_equal(plane_view(frame, plane, bits), plane_view(known, plane, bits))
 
 
-@pytest.mark.parametrize("suffix", [".y4m", ".yuv", ".264", ".mkv"])
-def test_uneven_times_are_told_where_the_output_has_a_rate_alone(
-    suffix: str, noop: LoadedModel, tmp_path: Path
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "near", "gap"),
+    [
+        ("rawvideo", ".y4m", True, True),
+        ("rawvideo", ".yuv", True, True),
+        ("libx264", ".264", True, True),
+        ("libx264", ".avi", True, True),
+        ("ffv1", ".avi", True, False),
+        ("mpeg2video", ".mkv", True, False),
+        ("libx264", ".mkv", False, False),
+    ],
+)
+def test_uneven_times_are_told_where_the_output_does_not_have_them(
+    encoder: str, suffix: str, near: bool, gap: bool, noop: LoadedModel, tmp_path: Path
 ) -> None:
-    steady = write_clip(tmp_path / "steady.mkv", frames=6)
-    uneven = write_clip(tmp_path / "uneven.mkv", frames=6, pts=[0, 40, 80, 100, 110, 120])
-    told = "the times of the frames, which are not evenly apart"
-    for source, expected in ((steady, False), (uneven, suffix != ".mkv")):
-        done = filter_video(source, tmp_path / f"out{suffix}", noop, force=True)
-        assert (told in done.dropped) == expected
+    told = []
+    for times in ([0, 40, 80, 120, 160, 200], [0, 40, 80, 100, 110, 120], [0, 40, 80, 1000, 1040, 1080]):
+        source = write_clip(tmp_path / "in.mkv", frames=6, pts=times)
+        done = filter_video(source, tmp_path / f"o{suffix}", noop, encoder=Encoder(encoder), force=True)
+        told.append("the times of the frames, which are not evenly apart" in done.dropped)
+    assert told == [False, near, gap]
 
 
 def test_y4m_names_the_encoder_that_it_takes(noop: LoadedModel, tmp_path: Path) -> None:
@@ -69,3 +100,58 @@ def test_y4m_names_the_encoder_that_it_takes(noop: LoadedModel, tmp_path: Path) 
     with pytest.raises(UserError, match=r"yuv4mpegpipe cannot hold; .*, or --encoder rawvideo$"):
         filter_video(source, target, noop, encoder=Encoder("libx264"))
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "told"),
+    [
+        ("yuv440p", "yuv4mpegpipe cannot hold yuv440p; give --pix-fmt yuv444p, or a name that ends in .mkv"),
+        ("yuv410p", "yuv4mpegpipe cannot hold yuv410p; give --pix-fmt yuv"),
+    ],
+)
+def test_y4m_names_the_format_nearest_to_one_that_it_lacks(
+    pix_fmt: str, told: str, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", pix_fmt=pix_fmt), tmp_path / "out.y4m"
+    with pytest.raises(UserError, match=told):
+        filter_video(source, target, noop)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "read_back", "told"),
+    [("unspecified", "left", False), ("left", "left", False), ("center", "center", False), ("top", "", True)],
+)
+def test_y4m_says_where_chroma_lies_and_left_where_the_clip_does_not_say(
+    said: str, read_back: str, told: bool, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.y4m"
+    place = ["-c:v", "libx264", "-chroma_sample_location", said]
+    codec = ["-c:v", "ffv1"] if said == "unspecified" else place
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", "-pix_fmt", "yuv420p", *codec, source)
+    assert chroma_location(read(source)[0]) == said
+    done = filter_video(source, target, noop)
+    assert [line for line in done.dropped if "chroma" in line] == (
+        [f"chroma sample location {said}"] if told else []
+    )
+    if read_back:
+        assert chroma_location(read(target)[0]) == read_back
+
+
+def test_samples_that_look_like_a_script_open_no_other_file(noop: LoadedModel, tmp_path: Path) -> None:
+    write_clip(tmp_path / "secret.mkv")
+    script = b"ffconcat version 1.0\nfile secret.mkv\n#"
+    source = tmp_path / "in.yuv"
+    source.write_bytes(script.ljust(64 * 48 * 3 // 2, b"#"))
+    done = filter_video(source, tmp_path / "out.yuv", noop, raw=Raw(64, 48))
+    assert (tmp_path / "out.yuv").read_bytes().startswith(script)
+    assert done.frames == 1
+    # read back it would have the other's title
+    asked = Asked("rawvideo", "", {}, [("video", {"title": "the picture"})], 0, 0, Look())
+    assert lost_in(tmp_path / "out.yuv", asked) == ["tags of stream 0 (video): title"]
+
+
+def test_the_rate_of_raw_video_is_that_of_the_clip(noop: LoadedModel, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=30000/1001:d=0.2", "-c:v", "ffv1", tmp_path / "in.mkv")
+    done = filter_video(tmp_path / "in.mkv", tmp_path / "out.yuv", noop)
+    assert done.notes == ("raw video has no header; read it with --raw 64x48:yuv420p:30000/1001",)

@@ -76,3 +76,8 @@ def test_ctrl_c_is_not_lost_in_what_closing_an_unfinished_file_says(tmp_path: Pa
 def test_pictures_as_they_are_need_no_encoder_to_be_named() -> None:
     names = ["a.y4m", "a.YUV", "a.mkv", "a.264"]
     assert [default_encoder(Path(name)) for name in names] == ["rawvideo", "rawvideo", "libx264", "libx264"]
+
+
+def test_of_a_link_the_file_that_it_points_to_is_encoded_for(tmp_path: Path) -> None:
+    (tmp_path / "link.yuv").symlink_to(tmp_path / "real.mkv")
+    assert default_encoder(tmp_path / "link.yuv") == "libx264"

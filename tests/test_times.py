@@ -132,6 +132,19 @@ def test_times_that_are_rounded_to_frames_are_known_to_have_been_uneven() -> Non
         steady.set(frame_at(one))
         uneven.set(frame_at(other))
     assert (steady.uneven, uneven.uneven) == (False, True)
+    # frames that are nearer than a tick are moved; a gap is not
+    near, gap = Clock(Fraction(1, 25), Fraction(25), "a"), Clock(Fraction(1, 25), Fraction(25), "b")
+    for one, other in ((0, 0), (40, 40), (45, 400), (50, 440)):
+        near.set(frame_at(one))
+        gap.set(frame_at(other))
+    assert (near.moved, gap.moved, gap.uneven) == (True, False, True)
+
+
+def test_frames_without_a_time_before_the_first_with_one_count() -> None:
+    clock = Clock(TICK, Fraction(25), "a")
+    for time in (None, None, 80, 120):
+        clock.set(frame_at(time))
+    assert not clock.uneven
 
 
 def test_a_start_that_the_container_cannot_tell_becomes_zero() -> None:

@@ -24,7 +24,8 @@ Strength = Annotated[
 RawVideo = Annotated[
     str | None,
     typer.Option(
-        metavar="WxH:PIX_FMT[:FPS]", help="Clips are raw video, for example 1920x1080:yuv420p10le:50."
+        metavar="WxH:PIX_FMT[:FPS]",
+        help="The input is raw video, e.g. 1920x1080:yuv420p10le:50; FPS unset: 25.",
     ),
 ]
 METRIC = "nr_metric_v3"  # the fastest; ranks different clips about as well as v2, better than v1
@@ -80,20 +81,20 @@ def score(
     part: Crop | Literal["auto"] | None = None
     if crop is not None:
         part = "auto" if crop == "auto" else Crop.parse(crop)
-    headless = None if raw is None else Raw.parse(raw)
+    raw_video = None if raw is None else Raw.parse(raw)
     # the score's own graphs do the work
     loaded = load_model(model, unverified=unverified, threads=1)
     targets = plan(videos, json, csv, force=force)
     done: dict[Path, int] = {}
     with progress_bar("scoring") as report:
-        expected = expected_frames(videos, every, headless) if report is not None else 0
+        expected = expected_frames(videos, every, raw_video) if report is not None else 0
 
         def progress(video: Path, count: int) -> None:
             done[video] = count
             if report is not None:
                 report(sum(done.values()), expected)
 
-        results = score_videos(videos, loaded, every=every, crop=part, raw=headless, progress=progress)
+        results = score_videos(videos, loaded, every=every, crop=part, raw=raw_video, progress=progress)
     clips = [result for result in results if isinstance(result, ClipScore)]
     failed = [result for result in results if isinstance(result, UserError)]
     errors: list[UserError] = []

@@ -107,7 +107,8 @@ def open_clip(
         raw: the file is raw video of this size and format.
 
     Raises:
-        UserError: no such file, not a clip, no video in it, or no decoder for that.
+        UserError: no such file, not a clip (of raw video: no whole number of frames), no video in it, or no
+            decoder for that.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the clips in it")

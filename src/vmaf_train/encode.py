@@ -14,7 +14,7 @@ from av.video.format import VideoFormat
 
 from vmaf_train.convert import nearest
 from vmaf_train.errors import UserError
-from vmaf_train.muxers import takes
+from vmaf_train.muxers import formats_of, takes
 
 # named in advice, the first ones first
 COMMON = (
@@ -94,6 +94,13 @@ class Encoder:
         Raises:
             UserError: it does not, or there is no such encoder; names those that do and `container` holds.
         """
+        held = formats_of(container)
+        if held and frame.name not in held:
+            other = nearest(held, frame.name)
+            advice = f"give --pix-fmt {other}, or" if other else "give"
+            raise UserError(
+                f"{container.format.name} cannot hold {frame.name}; {advice} a name that ends in .mkv"
+            )
         if self.takes(frame):
             return
         others = encoders_for(container, frame)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 from vmaf_train.messages import listening
+from vmaf_train.muxers import ONLY
 
 FIELDS = "field order (players will take it for progressive)"
 SAID_BESIDE = {
@@ -31,12 +33,15 @@ UNSPECIFIED, FULL_RANGE = 2, 2
 # tags of one meaning
 SAME = {("matrix", 5): 6, **{("transfer", tag): 1 for tag in (6, 14, 15)}}
 ROUNDED = 0.01  # part of a sample aspect ratio that is lost in rounding
+UPRIGHT = (1.0, 0.0, 0.0, 1.0)
+FIXED_POINT = 1 << 16  # one, in a display matrix
 # muxers to which PyAV does not hand it on; some codecs say it themselves
 NO_ASPECT = ("matroska", "webm")
 # as FFmpeg prints it, not as a tag of that name
 CROPPING = re.compile(r"^ {6}Frame Cropping: (\d+(?:/\d+)*)$", re.MULTILINE)
 # encoders and containers that say where chroma samples lie
 TELL_LOCATION = ("libx264", "libx265", "libsvtav1", "matroska", "webm")
+IN_Y4M = ("left", "topleft", "center")  # of 8 bits
 # encoders that write closed captions (A53) into the stream
 KEEP_CAPTIONS = ("libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv")
 # what the muxer writes itself
@@ -59,6 +64,7 @@ ELSEWHERE = {"mpegts": ("title", "service_name", "service_provider")}
 # muxers of MP4's kin that write unknown tags when asked
 ANY_TAG = ("mp4", "mov", "ipod", "f4v", "ismv")
 NAMED = 4
+LIMITS = {"protocol_whitelist": "file"}
 
 
 def cropped(source: InputContainer, index: int) -> bool:
@@ -82,6 +88,8 @@ class Look:
     """Full range."""
     aspect: Fraction = Fraction(1)
     """Of a sample."""
+    turn: tuple[float, ...] = UPRIGHT
+    """Of the display matrix, what turns and mirrors."""
     rotation: int = 0
     """In degrees, anticlockwise."""
 
@@ -93,7 +101,12 @@ class Look:
         tags = {name: int(getattr(frame, key)) for name, key in COLOURS.items()}
         colours = {name: SAME.get((name, tag), tag) for name, tag in tags.items() if tag != UNSPECIFIED}
         full = int(frame.color_range) == FULL_RANGE
-        return cls(tuple(facts), colours, full, aspect or Fraction(1), frame.rotation)
+        matrix = side_data(frame, Type.DISPLAYMATRIX)
+        turn: tuple[float, ...] = UPRIGHT
+        if matrix is not None:
+            numbers = np.frombuffer(memoryview(matrix), np.int32) / FIXED_POINT
+            turn = tuple(round(float(numbers[index]), 2) for index in (0, 1, 3, 4))
+        return cls(tuple(facts), colours, full, aspect or Fraction(1), turn, frame.rotation)
 
     def lost(self, found: Look, muxer: str) -> list[str]:
         """What of it a file that looks like `found` does not hold, a line each."""
@@ -108,8 +121,9 @@ class Look:
             ratio = f"{self.aspect.numerator}:{self.aspect.denominator}"
             hint = " (.mp4 keeps it)" if muxer in NO_ASPECT else ""
             told.append(f"sample aspect ratio {ratio}{hint}")
-        if self.rotation != found.rotation:
-            told.append(f"rotation by {self.rotation} degrees")
+        if self.turn != found.turn:
+            mirrored = self.turn[0] * self.turn[3] < self.turn[1] * self.turn[2]
+            told.append("mirroring" if mirrored else f"rotation by {self.rotation} degrees")
         return told
 
 
@@ -156,16 +170,17 @@ def lost_in(written: Path, asked: Asked) -> list[str]:
     streams: list[tuple[str, dict[str, str]]] = []
     chapters = 0
     look = Look()
-    # a file that cannot be opened, such as raw video, holds pictures alone
-    with (
-        contextlib.suppress(av.FFmpegError, ValueError, IndexError),
-        av.open(f"file:{written}", metadata_errors="replace") as container,
-    ):
-        found, chapters = dict(container.metadata), len(container.chapters())
-        streams = [(stream.type, dict(stream.metadata)) for stream in container.streams]
-        # what an encoder keeps, none says
-        stream = container.streams.video[[one.index for one in container.streams.video].index(asked.encoded)]
-        look = Look.of(next(container.decode(stream)), stream.sample_aspect_ratio)
+    # what cannot be opened holds pictures alone, as raw video does, whose samples may look like a script
+    with contextlib.suppress(av.FFmpegError, ValueError):
+        if asked.muxer not in ONLY:
+            with av.open(f"file:{written}", options=LIMITS, metadata_errors="replace") as container:
+                found, chapters = dict(container.metadata), len(container.chapters())
+                streams = [(stream.type, dict(stream.metadata)) for stream in container.streams]
+                for stream in container.streams.video:
+                    # what an encoder keeps, none says
+                    if stream.index == asked.encoded and (first := next(container.decode(stream), None)):
+                        look = Look.of(first, stream.sample_aspect_ratio)
+                        break
     told = asked.look.lost(look, asked.muxer)
     hidden = ELSEWHERE.get(asked.muxer, ())
     if lost := [key for key in lost_tags(asked.tags, found) if key.lower() not in hidden]:

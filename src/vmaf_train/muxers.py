@@ -8,12 +8,17 @@ from pathlib import Path
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 
+Y4M = "yuv4mpegpipe"
 HIDE_NEGATIVE = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v", "ismv")  # containers with edit lists
 # containers of one stream whose muxers take any codec, and what can be read back from them
 ONLY: dict[str, tuple[str, ...]] = {"rawvideo": ("rawvideo",), "ffmetadata": ()}
-# Y4M's muxer tells of one of the two that it holds
-FRAMES = ("rawvideo", "wrapped_avframe")
-NO_TIMES = 0x80  # FFmpeg's flag AVFMT_NOTIMESTAMPS
+NO_TIMES = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS
+# of Y4M
+DEEP = ("9le", "10le", "12le", "14le", "16le")
+FORMATS = (
+    *(f"yuv{chroma}p{deep}" for chroma in (420, 422, 444) for deep in ("", *DEEP)),
+    *("yuv411p", "yuva444p", "gray", "gray9le", "gray10le", "gray12le", "gray16le"),
+)
 # muxers that know what they hold when they get it, and do not tell before
 SILENT = ("mpegts", "mpeg", "svcd", "vcd", "vob", "dvd", "mxf", "mxf_d10", "mxf_opatom")
 # codecs that the muxer of MP4 and MOV lists for both
@@ -55,14 +60,22 @@ def takes(container: OutputContainer, codec: str) -> bool:
     name = container.format.name
     if name == "mov" and codec in ONLY_IN_MP4:
         return False
-    if name == "yuv4mpegpipe":
-        return codec in FRAMES
+    if name == Y4M and codec == "rawvideo":  # its muxer tells of wrapped frames only
+        return True
     return holds(container, codec) and (name in SILENT or codec in container.supported_codecs)
 
 
-def keeps_times(container: OutputContainer) -> bool:
-    """Whether a container has a time for each frame, and not a rate at most."""
-    return not container.format.flags & NO_TIMES and container.format.name != "yuv4mpegpipe"
+def formats_of(container: OutputContainer) -> tuple[str, ...]:
+    """Pixel formats that a container of pictures as they are can name; empty: any, or it is the codec's."""
+    return FORMATS if container.format.name == Y4M else ()
+
+
+def keeps_times(container: OutputContainer, reorders: bool) -> bool:
+    """Whether a container has a time for each frame, and no rate alone; `reorders`: the encoder does so."""
+    name = container.format.name
+    if name == "avi":  # what it counts are packets, in the order of decoding
+        return not reorders
+    return not container.format.flags & NO_TIMES and name != Y4M
 
 
 def begins(source: InputContainer, first: VideoFrame, container: str) -> Fraction:

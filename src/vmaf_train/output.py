@@ -20,9 +20,10 @@ from av.video.stream import VideoStream
 
 from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
-from vmaf_train.lost import KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, Look, asked_of, lost_in, side_data
+from vmaf_train.lost import IN_Y4M, KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, Look, asked_of, lost_in, side_data
 from vmaf_train.messages import cause, listening, notes, unused_options
-from vmaf_train.muxers import ONLY, begins, holds, keeps_times, takes
+from vmaf_train.muxers import ONLY, Y4M, begins, holds, keeps_times, takes
+from vmaf_train.raw import Raw
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
 
@@ -51,7 +52,7 @@ class Output:
         self._captions_lost = encoder.name not in KEEP_CAPTIONS
         self._rate = video.guessed_rate or video.average_rate or DEFAULT_RATE
         self._base = encoder.time_base(video.time_base or 1 / self._rate, self._rate)
-        if container.format.name in ("avi", "yuv4mpegpipe"):  # they count frames
+        if container.format.name in ("avi", Y4M):  # they count frames
             self._base = 1 / self._rate
         self._path = source.name.removeprefix("file:")
         self._start_at = begins(source, first, container.format.name)
@@ -68,8 +69,8 @@ class Output:
                 self._copy(stream)
         container.set_chapters(self._chapters)
         if container.format.name == "rawvideo":
-            form = f"{first.width}x{first.height}:{first.format.name}:{self._rate}"
-            self.notes.append(f"raw video has no header; read it with --raw {form}")
+            raw = Raw(first.width, first.height, first.format.name, self._rate)
+            self.notes.append(f"raw video has no header; read it with --raw {raw}")
         look = Look.of(first, video.sample_aspect_ratio)
         self._asked = asked_of(container, len(self._chapters), encoder.options, self._stream.index, look)
         self._start(encoder, first)
@@ -107,13 +108,17 @@ class Output:
             raise self._cannot_hold(encoder, first)
         encoder.check(first.format, self.container)
         location = chroma_location(first)
+        y4m = self.container.format.name == Y4M
+        if y4m and location == UNKNOWN:
+            location = "left"  # as all take it for; FFmpeg's muxer would say center
         options = {} if location == UNKNOWN else {"chroma_sample_location": location}
         if encoder.name == "libx265":
             # the other encoders that can keep closed captions do so by themselves
             options["a53cc"] = "1"
         options |= encoder.options
         told = {encoder.name, self.container.format.name} & set(TELL_LOCATION)
-        if location not in (UNKNOWN, "left") and not told:
+        named = y4m and first.format.name == "yuv420p" and location in IN_Y4M
+        if location not in (UNKNOWN, "left") and not (told or named):
             self.dropped.append(f"chroma sample location {location}")
         try:
             added = self.container.add_stream(encoder.name, rate=self._rate, options=options)
@@ -220,7 +225,8 @@ class Output:
             for packet in packets:
                 packet.dts = packet.pts
         self.container.mux(packets)
-        if self._clock.uneven and not keeps_times(self.container):
+        kept = keeps_times(self.container, self._stream.codec_context.has_b_frames)
+        if self._clock.moved or (self._clock.uneven and not kept):
             self.dropped.append("the times of the frames, which are not evenly apart")
 
     def check(self, written: Path) -> None:

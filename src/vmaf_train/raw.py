@@ -21,6 +21,9 @@ class Raw:
     """Frames of raw video: sides in pixels, FFmpeg's name of the pixel format, frames a second.
 
     Deeper samples than 8 bits are whole bytes, for example those of yuv420p10le.
+
+    Raises:
+        UserError: a side or the rate is not above 0, or there is no such pixel format.
     """
 
     width: int
@@ -28,43 +31,57 @@ class Raw:
     pix_fmt: str = "yuv420p"
     rate: Fraction = Fraction(25)
 
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 1 or self.rate <= 0:
+            raise UserError(f"raw video {self}: sides and frames a second must be above 0")
+        try:
+            VideoFormat(self.pix_fmt)
+        except ValueError:
+            raise UserError(
+                f"raw video {self}: no pixel format {self.pix_fmt!r}; try yuv420p, yuv420p10le, yuv422p or "
+                "yuv444p"
+            ) from None
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}:{self.pix_fmt}:{self.rate}"
+
     @classmethod
     def parse(cls, text: str) -> Raw:
         """Read `WxH:PIX_FMT` or `WxH:PIX_FMT:FPS`.
 
         Raises:
-            UserError: it is neither, or there is no such pixel format.
+            UserError: it is neither, or as of the class.
         """
         found = TEXT.fullmatch(text)
-        rate = Fraction(found[4] or 25) if found else Fraction(0)
-        if not found or not rate:
+        if not found:
             raise UserError(
                 f"--raw {text!r}: expected WxH:PIX_FMT or WxH:PIX_FMT:FPS, for example "
                 "1920x1080:yuv420p10le:50 or 352x288:yuv420p:30000/1001"
             )
-        try:
-            VideoFormat(found[3])
-        except ValueError:
-            raise UserError(
-                f"--raw {text!r}: no pixel format {found[3]!r}; try yuv420p, yuv420p10le, yuv422p or yuv444p"
-            ) from None
-        return cls(int(found[1]), int(found[2]), found[3], rate)
+        return cls(int(found[1]), int(found[2]), found[3], Fraction(found[4] or cls.rate))
 
     def open(self, path: Path) -> InputContainer:
-        """Open a file of such frames, the container is the caller's to close.
+        """Open a file of such frames; the container is the caller's to close.
 
         Raises:
-            UserError: it is no whole number of them, as most that is no such video.
-            av.FFmpegError: FFmpeg reads no frames like these.
+            UserError: it is no whole number of them, as most that is no such video, or FFmpeg reads no frames
+                like these.
         """
-        with self._opened(path) as container:
-            first = next(container.demux(video=0))
+        try:
+            with self._opened(path) as container:
+                first = next(container.demux(video=0))
+                if not first.is_corrupt:
+                    first.decode()
+        except (av.FFmpegError, ValueError) as error:
+            raise UserError(
+                f"{path}: FFmpeg reads no raw video {self} ({type(error).__name__}); correct --raw"
+            ) from None
         size = path.stat().st_size
         if first.is_corrupt or size % first.size:
             frame = "more than that" if first.is_corrupt else f"{first.size} bytes"
             raise UserError(
-                f"{path}: {size} bytes are no whole number of frames of {self.width}x{self.height} "
-                f"{self.pix_fmt} ({frame} each); correct --raw, or leave it out if the clip has a header"
+                f"{path}: {size} bytes are no whole number of frames of {self} "
+                f"({frame} each); correct --raw, or leave it out if the clip has a header"
             )
         return self._opened(path)
 

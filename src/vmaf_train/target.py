@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 
 Y4M = ".y4m"
-RAW = (Y4M, ".yuv")
+NOT_ENCODED = (Y4M, ".yuv")
 
 
 def default_encoder(target: Path) -> str:
     """What encodes where nobody says: `libx264`, or `rawvideo` for pictures as they are, Y4M and YUV."""
-    return "rawvideo" if target.suffix.lower() in RAW else "libx264"
+    # of a link the file that it points to is written
+    suffix = Path(os.path.realpath(target)).suffix.lower()
+    return "rawvideo" if suffix in NOT_ENCODED else "libx264"
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:

@@ -81,6 +81,8 @@ class Clock:
         self._count = 0
         self.uneven = False
         """Whether frames so far are shown at times that a steady `rate` does not tell."""
+        self.moved = False
+        """Whether some had to get other times, for want of finer ones."""
 
     def set(self, frame: VideoFrame) -> None:
         """Set time, time base and duration of the next frame.
@@ -90,24 +92,24 @@ class Clock:
         """
         ratio = (frame.time_base or self._base) / self._base
         frame.duration = round(frame.duration * ratio)
-        if frame.pts is not None:
-            exact = frame.pts * ratio - self._start / self._base
-            self._compare(exact)
-            pts = round(exact)
-        else:
-            pts = 0 if self._last is None else self._last + self._step
+        exact = None if frame.pts is None else frame.pts * ratio - self._start / self._base
+        steady = 0 if self._last is None else self._last + self._step
+        pts = steady if exact is None else round(exact)
         back = 0.0 if self._last is None else float((self._last - pts) * self._base)
         _refuse_jump(back, self._path)
         # an encoder refuses a time twice, and damaged clips have them
         self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
+        if exact is not None:
+            self._compare(exact, self._last)
         self._count += 1
         frame.time_base = self._base
 
-    def _compare(self, exact: Fraction) -> None:
+    def _compare(self, exact: Fraction, used: int) -> None:
         if self._first is None:
             self._first = exact - self._count * self._ticks
         late = exact - self._first - self._count * self._ticks
         self.uneven = self.uneven or abs(late) > UNEVEN * self._ticks
+        self.moved = self.moved or abs(used - exact) > UNEVEN * self._ticks
 
 
 class CopyClock:
