@@ -81,6 +81,7 @@ def test_pictures_without_a_codec_are_those_of_the_clip(
         ("libx264", ".avi", True, True),
         ("ffv1", ".avi", True, False),
         ("mpeg2video", ".mkv", True, False),
+        ("mpeg2video", ".mpg", True, True),
         ("libx264", ".mkv", False, False),
     ],
 )
@@ -148,10 +149,35 @@ def test_samples_that_look_like_a_script_open_no_other_file(noop: LoadedModel, t
     assert done.frames == 1
     # read back it would have the other's title
     asked = Asked("rawvideo", "", {}, [("video", {"title": "the picture"})], 0, 0, Look())
-    assert lost_in(tmp_path / "out.yuv", asked) == ["tags of stream 0 (video): title"]
+    assert lost_in(tmp_path / "out.yuv", asked, source) == ["tags of stream 0 (video): title"]
 
 
 def test_the_rate_of_raw_video_is_that_of_the_clip(noop: LoadedModel, tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=30000/1001:d=0.2", "-c:v", "ffv1", tmp_path / "in.mkv")
     done = filter_video(tmp_path / "in.mkv", tmp_path / "out.yuv", noop)
     assert done.notes == ("raw video has no header; read it with --raw 64x48:yuv420p:30000/1001",)
+
+
+def test_what_cannot_be_read_back_is_refused_and_not_left(noop: LoadedModel, tmp_path: Path) -> None:
+    # the muxer of MOV writes it, with a warning, and no reader takes it
+    source, target = write_clip(tmp_path / "in.mkv"), tmp_path / "out.mov"
+    with pytest.raises(UserError, match=r"out\.mov: no picture can be read back .* another --encoder"):
+        filter_video(source, target, noop, encoder=Encoder("rawvideo"))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(("encoder", "suffix"), [("utvideo", ".avi"), ("magicyuv", ".mov")])
+def test_a_codec_that_matroska_does_not_take_names_a_suffix_that_does(
+    encoder: str, suffix: str, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mkv")
+    with pytest.raises(UserError, match=rf"matroska cannot hold; give a name that ends in \{suffix},"):
+        filter_video(source, tmp_path / "out.mkv", noop, encoder=Encoder(encoder))
+    filter_video(source, tmp_path / f"out{suffix}", noop, encoder=Encoder(encoder))
+
+
+def test_chroma_of_jpeg_lies_in_the_middle_without_a_word(noop: LoadedModel, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2", "-c:v", "mjpeg", tmp_path / "in.avi")
+    done = filter_video(tmp_path / "in.avi", tmp_path / "out.avi", noop, encoder=Encoder("mjpeg"))
+    assert chroma_location(read(tmp_path / "out.avi")[0]) == "center"
+    assert done.dropped == ()

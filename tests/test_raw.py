@@ -39,7 +39,9 @@ def without_header(clip: Path, pix_fmt: str, *options: str) -> Path:
         ("1920x1080:yuv420p10le", Raw(1920, 1080, "yuv420p10le")),
         ("352x288:yuv420p:30", Raw(352, 288, "yuv420p", Fraction(30))),
         ("352x288:nv12:30000/1001", Raw(352, 288, "nv12", Fraction(30000, 1001))),
-        ("352x288:gray:23.976", Raw(352, 288, "gray", Fraction(2997, 125))),
+        ("352x288:gray:23.976", Raw(352, 288, "gray", Fraction(24000, 1001))),
+        ("352x288:gray:59.94", Raw(352, 288, "gray", Fraction(60000, 1001))),
+        ("352x288:gray:12.5", Raw(352, 288, "gray", Fraction(25, 2))),
     ],
 )
 def test_size_format_and_rate_are_told_in_one_word(text: str, raw: Raw) -> None:
@@ -154,3 +156,29 @@ def test_both_commands_take_it(clip: Path, tmp_path: Path) -> None:
         assert container.streams.video[0].average_rate == FPS
     wrong = CliRunner().invoke(app, ["filter", path, str(tmp_path / "b.mp4"), "--raw", "big"])
     assert "expected WxH:PIX_FMT" in str(wrong.exception)
+
+
+def test_full_range_by_name_is_told(clip: Path) -> None:
+    path = without_header(clip, "yuv420p")
+    full = score_video(path, load_model("nr_metric_v3"), raw=Raw(WIDTH, HEIGHT, "yuvj420p"))
+    assert full.condition.full_range
+    assert not score_video(path, load_model("nr_metric_v3"), raw=Raw(WIDTH, HEIGHT)).condition.full_range
+
+
+def test_samples_that_no_luma_is_made_of_are_one_line(clip: Path) -> None:
+    path = clip.with_name("rgb4.raw")
+    path.write_bytes(bytes(64 * 48))
+    with pytest.raises(UserError, match=r"rgb4\.raw: no luma can be made of rgb4; convert the clip"):
+        score_video(path, load_model("nr_metric_v3"), raw=Raw(64, 48, "rgb4"))
+
+
+def test_the_way_out_for_raw_rgb_works(clip: Path) -> None:
+    path = without_header(clip, "rgb24")
+    with pytest.raises(UserError, match="cannot be filtered as it is") as told:
+        filter_video(
+            path, path.with_name("no.mkv"), load_model("learned_filter_v2"), raw=Raw(WIDTH, HEIGHT, "rgb24")
+        )
+    _, command = str(told.value).split(": ffmpeg ")
+    names = {"IN": path, "OUT.mkv": path.with_name("converted.mkv")}
+    ffmpeg(*(names.get(word, word) for word in command.split()))
+    assert len(list(iterate_luma(names["OUT.mkv"]))) == 12

@@ -36,8 +36,9 @@ class Condition:
         self.damaged += bool(frame.is_corrupt)
         self.interlaced = self.interlaced or frame.interlaced_frame
         self.hdr = self.hdr or HDR.get(int(frame.color_trc), "")
-        # luma of RGB is made in limited range
-        full = int(frame.color_range) == FULL_RANGE and not frame.format.is_rgb
+        # luma of RGB is made in limited range; yuvj420p and its kin are full-range by name
+        tagged = int(frame.color_range) == FULL_RANGE and not frame.format.is_rgb
+        full = tagged or frame.format.name.startswith("yuvj")
         self.full_range = self.full_range or full
 
     @property

@@ -128,7 +128,7 @@ def filter_video(
         # closed in the opposite order: nobody reads a closed container
         decoded = stack.enter_context(contextlib.closing(ahead(clip.items(), DECODED)))
         run = partial(model.run_codes, strength=strength)
-        frames = _filtered(decoded, _Job(run, chroma, source, convert))
+        frames = _filtered(decoded, _Job(run, chroma, source, convert, raw))
         filtered = stack.enter_context(contextlib.closing(ahead(frames, FILTERED)))
         held, first = _until_first_frame(filtered, source)
         temporary = stack.enter_context(replacing(target))
@@ -149,7 +149,7 @@ def filter_video(
                     "replace the clip, or leave --strict out to filter what can be decoded"
                 )
             output.finish()
-        output.check(temporary)
+        output.check(temporary, target)
     return Filtered(
         frames=count,
         damaged=clip.damaged,
@@ -166,6 +166,7 @@ class _Job:
     chroma: bool
     source: Path
     convert: Converter
+    raw: Raw | None
 
 
 def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
@@ -178,7 +179,8 @@ def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
             continue
         frame = to_planar(item, reformatter)
         if frame is None:
-            raise UserError(f"{job.source}: {no_luma(item.format)}")
+            source = {} if job.raw is None else {"source": job.raw.ffmpeg_input()}
+            raise UserError(f"{job.source}: {no_luma(item.format, **source)}")
         found = (frame.width, frame.height, frame.format.name)
         if shape is None:
             shape = found

@@ -16,6 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
+from vmaf_train.errors import UserError
 from vmaf_train.messages import listening
 from vmaf_train.muxers import ONLY
 
@@ -113,7 +114,7 @@ class Look:
         told = [fact for fact in self.facts if fact not in found.facts]
         tags = [name for name, tag in self.colours.items() if found.colours.get(name) != tag]
         if self.full != found.full:
-            tags.insert(0, "full range" if self.full else "limited range")
+            told.append(f"{'full' if self.full else 'limited'} range (players will show the wrong contrast)")
         if tags:
             told.append(f"colour tags: {', '.join(tags)}")
         # containers round it
@@ -164,23 +165,34 @@ def asked_of(
     )
 
 
-def lost_in(written: Path, asked: Asked) -> list[str]:
-    """What the finished file `written` does not hold of that, a line each."""
+def lost_in(written: Path, asked: Asked, target: Path) -> list[str]:
+    """What the finished file `written`, which becomes `target`, does not hold of that, a line each.
+
+    Raises:
+        UserError: it holds no picture that can be decoded.
+    """
     found: dict[str, str] = {}
     streams: list[tuple[str, dict[str, str]]] = []
     chapters = 0
     look = Look()
+    seen: bool | None = None
     # what cannot be opened holds pictures alone, as raw video does, whose samples may look like a script
     with contextlib.suppress(av.FFmpegError, ValueError):
         if asked.muxer not in ONLY:
             with av.open(f"file:{written}", options=LIMITS, metadata_errors="replace") as container:
                 found, chapters = dict(container.metadata), len(container.chapters())
                 streams = [(stream.type, dict(stream.metadata)) for stream in container.streams]
+                seen = False
                 for stream in container.streams.video:
                     # what an encoder keeps, none says
                     if stream.index == asked.encoded and (first := next(container.decode(stream), None)):
-                        look = Look.of(first, stream.sample_aspect_ratio)
+                        look, seen = Look.of(first, stream.sample_aspect_ratio), True
                         break
+    if seen is False:
+        raise UserError(
+            f"{target}: no picture can be read back from what this encoder writes into {asked.muxer}; give "
+            "another --encoder, or a name that ends in .mkv"
+        )
     told = asked.look.lost(look, asked.muxer)
     hidden = ELSEWHERE.get(asked.muxer, ())
     if lost := [key for key in lost_tags(asked.tags, found) if key.lower() not in hidden]:

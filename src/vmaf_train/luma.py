@@ -145,7 +145,8 @@ def luma_of(frame: VideoFrame, path: Path) -> Plane:
     full range. RGB and palette frames become BT.601 limited-range luma, as in ffmpeg.
 
     Raises:
-        UserError: the clip is to be shown turned by an angle other than 90, 180 or 270 degrees.
+        UserError: the clip is to be shown turned by an angle other than 90, 180 or 270 degrees, or FFmpeg
+            cannot convert its pixel format.
     """
     return np.ascontiguousarray(luma_view(frame, path))
 
@@ -162,7 +163,10 @@ def luma_view(frame: VideoFrame, path: Path) -> Plane:
         # one thread: with several, swscale damages some sizes of deeper formats
         # most decoders tag RGB as full range, and reformat would keep that for luma
         limited = ColorRange.MPEG if frame.format.is_rgb or frame.format.has_palette else None
-        frame = frame.reformat(format="yuv444p", dst_color_range=limited, threads=1)
+        try:
+            frame = frame.reformat(format="yuv444p", dst_color_range=limited, threads=1)
+        except OSError:
+            raise UserError(f"{path}: no luma can be made of {frame.format.name}; convert the clip") from None
     name, first = frame.format.name, frame.format.components[0]
     kind = np.dtype(np.uint16 if first.bits > 8 else np.uint8)
     kind = kind.newbyteorder(">" if frame.format.is_big_endian else "<")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 
+import av
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 
@@ -12,6 +14,7 @@ Y4M = "yuv4mpegpipe"
 HIDE_NEGATIVE = ("mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v", "ismv")  # containers with edit lists
 # containers of one stream whose muxers take any codec, and what can be read back from them
 ONLY: dict[str, tuple[str, ...]] = {"rawvideo": ("rawvideo",), "ffmetadata": ()}
+SUFFIXES = (".mkv", ".mov", ".avi", ".nut")
 NO_TIMES = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS
 # of Y4M
 DEEP = ("9le", "10le", "12le", "14le", "16le")
@@ -65,6 +68,16 @@ def takes(container: OutputContainer, codec: str) -> bool:
     return holds(container, codec) and (name in SILENT or codec in container.supported_codecs)
 
 
+def suffix_for(encoder: str, codec: str) -> str:
+    """A suffix of a container that takes what an encoder writes: .mkv, or what else there is."""
+    for suffix in SUFFIXES:
+        with av.open(f"out{suffix}", "w") as container, contextlib.suppress(ValueError):
+            if holds(container, codec):
+                container.add_stream(encoder)
+                return suffix
+    return SUFFIXES[0]
+
+
 def formats_of(container: OutputContainer) -> tuple[str, ...]:
     """Pixel formats that a container of pictures as they are can name; empty: any, or it is the codec's."""
     return FORMATS if container.format.name == Y4M else ()
@@ -75,7 +88,8 @@ def keeps_times(container: OutputContainer, reorders: bool) -> bool:
     name = container.format.name
     if name == "avi":  # what it counts are packets, in the order of decoding
         return not reorders
-    return not container.format.flags & NO_TIMES and name != Y4M
+    # in program streams frames of one packet share its time
+    return not container.format.flags & NO_TIMES and name not in (Y4M, *PROGRAM)
 
 
 def begins(source: InputContainer, first: VideoFrame, container: str) -> Fraction:

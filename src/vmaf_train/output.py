@@ -22,7 +22,7 @@ from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
 from vmaf_train.lost import IN_Y4M, KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, Look, asked_of, lost_in, side_data
 from vmaf_train.messages import cause, listening, notes, unused_options
-from vmaf_train.muxers import ONLY, Y4M, begins, holds, keeps_times, takes
+from vmaf_train.muxers import ONLY, Y4M, begins, holds, keeps_times, suffix_for, takes
 from vmaf_train.raw import Raw
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
@@ -77,9 +77,10 @@ class Output:
 
     def _cannot_hold(self, encoder: Encoder, first: VideoFrame) -> UserError:
         others = encoders_for(self.container, first.format)
+        suffix = suffix_for(encoder.name, encoder.codec)
         return UserError(
             f"{encoder.name} writes {encoder.codec}, which {self.container.format.name} cannot hold; "
-            f"give a name that ends in .mkv{f', or --encoder {others}' if others else ''}"
+            f"give a name that ends in {suffix}{f', or --encoder {others}' if others else ''}"
         )
 
     def _start(self, encoder: Encoder, first: VideoFrame) -> None:
@@ -118,6 +119,7 @@ class Output:
         options |= encoder.options
         told = {encoder.name, self.container.format.name} & set(TELL_LOCATION)
         named = y4m and first.format.name == "yuv420p" and location in IN_Y4M
+        named = named or (encoder.codec == "mjpeg" and location == "center")
         if location not in (UNKNOWN, "left") and not (told or named):
             self.dropped.append(f"chroma sample location {location}")
         try:
@@ -229,9 +231,13 @@ class Output:
         if self._clock.moved or (self._clock.uneven and not kept):
             self.dropped.append("the times of the frames, which are not evenly apart")
 
-    def check(self, written: Path) -> None:
-        """Look into the file, which is closed by now, for what the encoder and the muxer left out."""
-        self.dropped += lost_in(written, self._asked)
+    def check(self, written: Path, target: Path) -> None:
+        """Look into the file, which is closed by now, for what the encoder and the muxer left out.
+
+        Raises:
+            UserError: nothing can be read back; names `target`, which `written` becomes.
+        """
+        self.dropped += lost_in(written, self._asked, target)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -61,8 +61,8 @@ def to_planar(frame: VideoFrame, reformatter: VideoReformatter) -> VideoFrame | 
     return planar
 
 
-def no_luma(form: VideoFormat) -> str:
-    """What a format is that `to_planar` does not take, and how to convert it with least loss."""
+def no_luma(form: VideoFormat, source: str = "-i IN -map 0 -c copy") -> str:
+    """What a format is that `to_planar` does not take, and how ffmpeg, given `source`, converts it best."""
     kinds = ((form.has_palette, "palette colours"), (form.is_bayer, "a raw sensor's"), (form.is_rgb, "RGB"))
     kind = next((text for true, text in kinds if true), "an unusual layout")
     alpha = "a" if any(component.is_alpha for component in form.components) else ""
@@ -70,7 +70,7 @@ def no_luma(form: VideoFormat) -> str:
     deep = next((f"{depth}le" for depth in (10, 12) if 8 < bits <= depth), "16le" if bits > 12 else "")
     return (
         f"{form.name} ({kind}) cannot be filtered as it is; convert it first, with no loss but that of YUV "
-        f"itself: ffmpeg -i IN -map 0 -c copy -c:v ffv1 -pix_fmt yuv{alpha}444p{deep} OUT.mkv"
+        f"itself: ffmpeg {source} -c:v ffv1 -pix_fmt yuv{alpha}444p{deep} OUT.mkv"
     )
 
 

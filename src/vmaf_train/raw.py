@@ -14,6 +14,8 @@ from av.video.format import VideoFormat
 from vmaf_train.errors import UserError
 
 TEXT = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4}):([a-z0-9_]+)(?::([0-9]+(?:\.[0-9]+|/[1-9][0-9]*)?))?")
+NTSC = Fraction(1001, 1000)
+ROUNDED = 0.005  # 23.98 is 24000/1001
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Raw:
 
     @classmethod
     def parse(cls, text: str) -> Raw:
-        """Read `WxH:PIX_FMT` or `WxH:PIX_FMT:FPS`.
+        """Read `WxH:PIX_FMT` or `WxH:PIX_FMT:FPS`, of which 29.97 and its kin are those of NTSC.
 
         Raises:
             UserError: it is neither, or as of the class.
@@ -58,7 +60,16 @@ class Raw:
                 f"--raw {text!r}: expected WxH:PIX_FMT or WxH:PIX_FMT:FPS, for example "
                 "1920x1080:yuv420p10le:50 or 352x288:yuv420p:30000/1001"
             )
-        return cls(int(found[1]), int(found[2]), found[3], Fraction(found[4] or cls.rate))
+        rate = Fraction(found[4] or cls.rate)
+        near = Fraction(round(rate * NTSC) * 1000, 1001)
+        if "." in text and abs(rate - near) < ROUNDED:
+            rate = near
+        return cls(int(found[1]), int(found[2]), found[3], rate)
+
+    def ffmpeg_input(self) -> str:
+        """The arguments of the ffmpeg command that read a file IN of such frames."""
+        size = f"{self.width}x{self.height}"
+        return f"-f rawvideo -video_size {size} -pixel_format {self.pix_fmt} -framerate {self.rate} -i IN"
 
     def open(self, path: Path) -> InputContainer:
         """Open a file of such frames; the container is the caller's to close.
