@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clip_factory import ffmpeg
@@ -181,3 +182,42 @@ def test_chroma_of_jpeg_lies_in_the_middle_without_a_word(noop: LoadedModel, tmp
     done = filter_video(tmp_path / "in.avi", tmp_path / "out.avi", noop, encoder=Encoder("mjpeg"))
     assert chroma_location(read(tmp_path / "out.avi")[0]) == "center"
     assert done.dropped == ()
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mxf"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_sound_whose_channels_have_no_places_is_copied_into_mp4(
+    channels: int, suffix: str, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source, target = tmp_path / f"in{suffix}", tmp_path / "out.mp4"
+    sound = ["-f", "lavfi", "-i", "sine=d=0.4:r=48000", "-ac", str(channels), "-c:a", "pcm_s16le"]
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.4", *sound, "-c:v", "mpeg2video", source)
+    done = filter_video(source, target, noop)
+    # MXF comes with a time code, which MP4 lacks
+    assert [line for line in done.dropped if "tags timecode" not in line] == []
+    samples = [ffmpeg("-i", path, "-map", "0:a", "-f", "s16le", "-") for path in (source, target)]
+    assert len(samples[0]) > 30000 * channels
+    assert samples[0] == samples[1]
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder", "suffix", "kept"),
+    [
+        ("libopus", "libx264", ".mov", False),
+        ("flac", "libx264", ".mov", False),
+        ("flac", "libx264", ".mp4", True),
+        ("aac", "mpeg2video", ".mxf", False),
+        ("pcm_s24le", "mpeg2video", ".mxf", True),
+    ],
+)
+def test_sound_that_a_container_does_not_hold_is_told_and_costs_no_more(
+    codec: str, encoder: str, suffix: str, kept: bool, noop: LoadedModel, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    sound = ["-f", "lavfi", "-i", "sine=d=0.4:r=48000", "-c:a", codec]
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.4", *sound, "-c:v", "ffv1", source)
+    done = filter_video(source, target, noop, encoder=Encoder(encoder))
+    told = [line for line in done.dropped if line.startswith("stream 1 (audio")]
+    assert [line.endswith(f"not possible in {suffix[1:]}") for line in told] == ([] if kept else [True])
+    with av.open(str(target)) as container:
+        assert len(container.streams.audio) == kept

@@ -25,7 +25,8 @@ FORMATS = (
 # muxers that know what they hold when they get it, and do not tell before
 SILENT = ("mpegts", "mpeg", "svcd", "vcd", "vob", "dvd", "mxf", "mxf_d10", "mxf_opatom")
 # codecs that the muxer of MP4 and MOV lists for both
-ONLY_IN_MP4 = ("av1", "vp8", "vp9")
+ONLY_IN_MP4 = ("av1", "vp8", "vp9", "opus", "flac", "truehd")
+SOUND_IN_MXF = ("pcm_s16le", "pcm_s24le")
 # MPEG program streams, and what FFmpeg reads back from them
 PROGRAM = ("mpeg", "svcd", "vcd", "vob", "dvd")
 IN_PROGRAM = {
@@ -66,6 +67,14 @@ def takes(container: OutputContainer, codec: str) -> bool:
     if name == Y4M and codec == "rawvideo":  # its muxer tells of wrapped frames only
         return True
     return holds(container, codec) and (name in SILENT or codec in container.supported_codecs)
+
+
+def copies(container: OutputContainer, kind: str, codec: str) -> bool:
+    """Whether a container takes packets of a codec, as far as that is known before it tries."""
+    name = container.format.name
+    if name.startswith("mxf") and kind == "audio":
+        return codec in SOUND_IN_MXF
+    return holds(container, codec) and not (name == "mov" and codec in ONLY_IN_MP4)
 
 
 def suffix_for(encoder: str, codec: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -22,12 +23,14 @@ from vmaf_train.encode import Encoder, encoders_for
 from vmaf_train.errors import UserError
 from vmaf_train.lost import IN_Y4M, KEEP_CAPTIONS, OWN_TAGS, TELL_LOCATION, Look, asked_of, lost_in, side_data
 from vmaf_train.messages import cause, listening, notes, unused_options
-from vmaf_train.muxers import ONLY, Y4M, begins, holds, keeps_times, suffix_for, takes
+from vmaf_train.muxers import ONLY, Y4M, begins, copies, holds, keeps_times, suffix_for, takes
 from vmaf_train.raw import Raw
 from vmaf_train.siting import UNKNOWN, chroma_location
 from vmaf_train.times import Clock, CopyClock
 
 DEFAULT_RATE = Fraction(25)
+UNPLACED = re.compile(r"(\d+) channels")
+USUAL = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 X265_DELAY = 2  # frames by which libx265 decodes ahead at most
 
 
@@ -172,7 +175,7 @@ class Output:
             return
         # a stream without a decoder has no context
         context = stream.codec_context
-        if context is not None and not holds(self.container, context.codec.canonical_name):
+        if context is not None and not copies(self.container, stream.type, context.codec.canonical_name):
             self.dropped.append(f"{label}: not possible in {self.container.format.name}")
             return
         if isinstance(context, AudioCodecContext) and not context.sample_rate:
@@ -183,6 +186,8 @@ class Output:
         except ValueError:
             self.dropped.append(f"{label}: not possible in {self.container.format.name}")
             return
+        if isinstance(context, AudioCodecContext) and (guess := layout_of(context)):
+            cast(AudioCodecContext, copy.codec_context).layout = guess
         _describe(copy, stream)
         self._copies[stream.index] = copy
         self._clocks[stream.index] = CopyClock(self._path, self._start_at)
@@ -238,6 +243,13 @@ class Output:
             UserError: nothing can be read back; names `target`, which `written` becomes.
         """
         self.dropped += lost_in(written, self._asked, target)
+
+
+def layout_of(context: AudioCodecContext) -> str | None:
+    """The usual places of as many channels, where the clip does not say which they are; else None."""
+    # raw samples in AVI, MXF and Matroska; MP4 asks for places, and ffmpeg takes these
+    unknown = UNPLACED.fullmatch(context.layout.name)
+    return USUAL.get(int(unknown[1])) if unknown else None
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
