@@ -47,10 +47,10 @@ IN_Y4M = ("left", "topleft", "center")  # of 8 bits
 KEEP_CAPTIONS = ("libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "h264_qsv")
 # what the muxer writes itself
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate")
-# what says how the old file was written, and nothing of the clip
+# what says how the old file was written (the last line: of MXF), and nothing of the clip
 OF_THE_FILE = re.compile(
     r"(encoder|software|encoded_by|handler_name|vendor_id|bps|number_of_(bytes|frames)|_statistics_.*"
-    r"|(generation_)?uid|\w+_umid|(product|company|toolkit)_\w+|application_platform|operational_pattern_ul)(-.*)?",  # of MXF
+    r"|(generation_)?uid|\w+_umid|(product|company|toolkit)_\w+|application_platform|operational_pattern_ul)(-.*)?",
     re.IGNORECASE,
 )
 # the creation time of files that have none, the language of streams in an unknown one
