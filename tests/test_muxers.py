@@ -9,7 +9,7 @@ import av
 import pytest
 from clip_factory import make_clip
 
-from vmaf_train.muxers import FORMATS, begins, holds, keeps_times, takes
+from vmaf_train.muxers import FORMATS, begins, copies, holds, keeps_times, takes
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,24 @@ def test_a_container_keeps_times_or_knows_a_rate_at_most(
 ) -> None:
     with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
         assert keeps_times(container, reorders) == keeps
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "codec", "taken"),
+    [
+        ("mxf", "audio", "pcm_s16le", True),
+        ("mxf", "audio", "aac", False),
+        ("mxf", "subtitle", "subrip", False),
+        ("mov", "audio", "opus", False),
+        ("mp4", "audio", "opus", True),
+        ("ts", "audio", "pcm_s16le", False),
+    ],
+)
+def test_streams_that_a_container_will_not_take_are_known_before_it_tries(
+    suffix: str, kind: str, codec: str, taken: bool, tmp_path: Path
+) -> None:
+    with av.open(str(tmp_path / f"a.{suffix}"), "w") as container:
+        assert copies(container, kind, codec) == taken
 
 
 @pytest.mark.parametrize("pix_fmt", FORMATS)

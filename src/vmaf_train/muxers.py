@@ -72,7 +72,7 @@ def takes(container: OutputContainer, codec: str) -> bool:
 def copies(container: OutputContainer, kind: str, codec: str) -> bool:
     """Whether a container takes packets of a codec, as far as that is known before it tries."""
     name = container.format.name
-    if name.startswith("mxf") and kind == "audio":
+    if name.startswith("mxf") and kind in ("audio", "subtitle"):
         return codec in SOUND_IN_MXF
     return holds(container, codec) and not (name == "mov" and codec in ONLY_IN_MP4)
 
