@@ -179,8 +179,8 @@ def _filtered(items: Iterator[Item], job: _Job) -> Iterator[Item]:
             continue
         frame = to_planar(item, reformatter)
         if frame is None:
-            source = {} if job.raw is None else {"source": job.raw.ffmpeg_input()}
-            raise UserError(f"{job.source}: {no_luma(item.format, **source)}")
+            told = no_luma(item.format) if job.raw is None else no_luma(item.format, job.raw.ffmpeg_input())
+            raise UserError(f"{job.source}: {told}")
         found = (frame.width, frame.height, frame.format.name)
         if shape is None:
             shape = found

@@ -48,7 +48,7 @@ class Output:
         """
         self.container = container
         self.video_index = video.index
-        self._encoder, self._frames = encoder.name, 0
+        self._frames = 0
         self.dropped: list[str] = []
         self.notes: list[str] = []
         self._copies: dict[int, Stream] = {}
@@ -227,7 +227,7 @@ class Output:
     def finish(self) -> None:
         """Write what the encoder still holds."""
         packets = self._stream.encode(None)
-        if self._encoder == "libx265" and self._frames <= X265_DELAY:
+        if self._stream.codec_context.name == "libx265" and self._frames <= X265_DELAY:
             # it reads the delay from memory that it sets at the next frame only; none overtakes another here
             for packet in packets:
                 packet.dts = packet.pts

@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.video.format import VideoFormat
 
+from vmaf_train.container import reason
 from vmaf_train.errors import UserError
 
 TEXT = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4}):([a-z0-9_]+)(?::([0-9]+(?:\.[0-9]+|/[1-9][0-9]*)?))?")
@@ -85,7 +86,7 @@ class Raw:
                     first.decode()
         except (av.FFmpegError, ValueError) as error:
             raise UserError(
-                f"{path}: FFmpeg reads no raw video {self} ({type(error).__name__}); correct --raw"
+                f"{path}: FFmpeg reads no raw video {self} ({reason(error)}); correct --raw"
             ) from None
         size = path.stat().st_size
         if first.is_corrupt or size % first.size:

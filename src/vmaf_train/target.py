@@ -15,8 +15,7 @@ from vmaf_train.container import reason
 from vmaf_train.encode import Encoder
 from vmaf_train.errors import UserError
 
-Y4M = ".y4m"
-NOT_ENCODED = (Y4M, ".yuv")
+NOT_ENCODED = (".y4m", ".yuv")
 
 
 def default_encoder(target: Path) -> str:
@@ -62,7 +61,7 @@ def check_target(source: Path, target: Path, force: bool) -> None:
 def writing(temporary: Path, target: Path, encoder: Encoder) -> Iterator[OutputContainer]:
     """Open the output container; errors of the encoder and the muxer become errors that name the output."""
     # of Y4M's deep formats, which all encoders read, FFmpeg calls none official
-    options = {"strict": "-1"} if target.suffix.lower() == Y4M else {}
+    options = {"strict": "-1"} if target.suffix.lower() == ".y4m" else {}
     try:
         # the encoder and the muxer each take the options that they know
         container = av.open(str(temporary), "w", options=options | dict(encoder.options))
