@@ -148,3 +148,12 @@ def test_mpeg4_keeps_as_many_ticks_a_second_as_16_bits_hold() -> None:
     rate = Fraction(25)
     assert Encoder("mpeg4").time_base(Fraction(1, 65535), rate) == Fraction(1, 65535)
     assert Encoder("mpeg4").time_base(Fraction(1, 65536), rate) == Fraction(1, 25)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_vp8_has_half_of_the_cores_and_the_others_one_thread_a_core(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr("vmaf_train.encode.worker_count", lambda _: cores)
+    assert Encoder("libvpx").threads == threads
+    assert {Encoder(name).threads for name in ("libx264", "libx265", "libsvtav1", "libvpx-vp9")} == {0}

@@ -221,3 +221,14 @@ def test_sound_that_a_container_does_not_hold_is_told_and_costs_no_more(
     assert [line.endswith(f"not possible in {suffix[1:]}") for line in told] == ([] if kept else [True])
     with av.open(str(target)) as container:
         assert len(container.streams.audio) == kept
+
+
+@pytest.mark.parametrize(("options", "threads"), [({}, 3), ({"threads": "5"}, 5)])
+def test_an_encoder_has_the_threads_that_are_its_own_unless_an_option_says_another_number(
+    noop: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], threads: int
+) -> None:
+    monkeypatch.setattr(Encoder, "threads", 3)
+    source, target = write_clip(tmp_path / "a.mkv", size=(640, 480)), tmp_path / "b.mkv"
+    filter_video(source, target, noop, encoder=Encoder("libx264", options))
+    # x264 writes its settings into the stream
+    assert b" threads=%d " % threads in target.read_bytes()

@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.video.format import VideoFormat
 
 from vmaf_train.convert import nearest
+from vmaf_train.cores import worker_count
 from vmaf_train.errors import UserError
 from vmaf_train.muxers import formats_of, takes
 
@@ -43,6 +44,12 @@ class Encoder:
             UserError: no such video encoder.
         """
         return self._codec().canonical_name
+
+    @property
+    def threads(self) -> int:
+        """Threads to encode with beside a model, where no option says another number; 0: one a core."""
+        # those of VP8 wait in a busy loop, on cores that the model needs
+        return max(1, worker_count(0) // 2) if self.name == "libvpx" else 0
 
     def pixel_formats(self) -> list[str]:
         """Pixel formats that the encoder takes; empty where it takes any.

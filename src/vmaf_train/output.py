@@ -136,6 +136,7 @@ class Output:
         context.time_base = self._base
         # as FFmpeg's own: PyAV asks for slices, which cost libx264 up to a tenth more bits
         context.thread_type = "AUTO"
+        context.thread_count = encoder.threads
         stream.time_base = self._base
         for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
             setattr(context, name, getattr(first, name))
