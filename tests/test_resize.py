@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from tiny_models import mean_nr, model_bytes
 
 from vmaf_train.luma import area_resize, area_weights
 from vmaf_train.resize import band_blocks, repeated_block, resize_first, row_windows, runs, whole_weights
 from vmaf_train.sampling import directions, fragments
+from vmaf_train.session import make_session
 from vmaf_train.surgery import fix_shape
 
 
@@ -90,7 +90,7 @@ def test_code_values_are_resized_as_the_weights_say(height: int, width: int) -> 
     codes = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
     # the largest sums that there are
     codes[: height // 2] = 255
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = make_session(model.SerializeToString(), name="resize")
     given = session.run(None, {"frame": codes[None, None]})[0][0, 0] * 255
     exact = np.float64(area_weights(height, 224)) @ codes @ np.float64(area_weights(width, 224).T)
     beside_half = np.abs(exact % 1 - 0.5)
@@ -107,7 +107,7 @@ def test_halves_are_rounded_up_as_in_training_frames(codes_in: bool) -> None:
     # sums of four: each fourth pixel is a half
     codes = np.random.default_rng(0).integers(0, 256, (448, 448), np.uint8)
     frame = codes if codes_in else (codes / np.float32(255)).astype(np.float32)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = make_session(model.SerializeToString(), name="resize")
     given = session.run(None, {"frame": frame[None, None]})[0][0, 0] * 255
     assert given == pytest.approx(area_resize(codes, 224, 224).astype(np.float64), abs=1e-4)
 
@@ -126,7 +126,7 @@ def test_code_values_beside_a_half_are_rounded_as_in_training_frames(
         axis.dim_value = 224
     codes = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
     frame = codes if codes_in else (codes / np.float32(255)).astype(np.float32)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = make_session(model.SerializeToString(), name="resize")
     given = np.rint(session.run(None, {"frame": frame[None, None]})[0][0, 0] * 255)
     assert np.array_equal(given, area_resize(codes, 224, 224))
 
@@ -144,7 +144,7 @@ def test_fragments_in_a_graph_are_those_of_training(height: int, width: int, cod
         axis.dim_value = 224
     codes = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
     frame = codes if codes_in else (codes / np.float32(255)).astype(np.float32)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = make_session(model.SerializeToString(), name="resize")
     given = session.run(None, {"frame": frame[None, None]})[0][0, 0] * 255
     assert given == pytest.approx(fragments(codes, 224)[0].astype(np.float64), abs=1e-4)
 
