@@ -232,3 +232,23 @@ def test_a_reader_that_goes_away_ends_a_command_quietly_with_the_status_of_a_pip
     )
     os.close(output)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "asked", "said"), [(1, "", "1 1"), (3, "1", "1 1"), (3, "", "3"), (0, "", "None")]
+)
+def test_torch_has_the_threads_of_a_quota_unless_the_environment_says_another_number(
+    allowed: int, asked: str, said: str
+) -> None:
+    code = (
+        f"import os, sys, vmaf_train.cli as cli; cli.quota = lambda: {allowed}\n"
+        "sys.argv = ['vmaf-train', '--version']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "import torch; print(os.environ.get('OMP_NUM_THREADS'), torch.get_num_threads())"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    env |= {"OMP_NUM_THREADS": asked} if asked else {}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    # torch starts no more than there are cores
+    assert done.stdout.splitlines()[-1].startswith(said)

@@ -17,6 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vmaf_train.cli_use import add_commands
+from vmaf_train.cores import quota
 from vmaf_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1 (2: wrong usage)."""
     _prepare_streams()
     _stop_on_signals()
+    if allowed := quota():
+        # OpenMP's threads wait in busy loops; one for each core that torch sees would use up the quota
+        os.environ.setdefault("OMP_NUM_THREADS", str(allowed))
     try:
         # a command gives a status only when it ends by typer.Exit
         status = app(standalone_mode=False)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmaf_train.cores import quota
 from vmaf_train.errors import UserError
 
 
 def make_session(data: bytes, *, name: str, threads: int = 0, quantized: bool = True) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU over bytes that passed `check_graph`, or an edit of them.
+
+    Args:
+        data: the model.
+        name: what messages call it.
+        threads: how many run it; 0: one a core that this process may use.
+        quantized: keep what is quantised so.
 
     Raises:
         UserError: ONNX Runtime refuses the graph.
@@ -17,7 +24,7 @@ def make_session(data: bytes, *, name: str, threads: int = 0, quantized: bool = 
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or quota()
     options.log_severity_level = 3
     # threads that wait in a busy loop take the cores from the decoder and the encoder
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
