@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from vmaf_train.batches import Batches, InOrder, PairBatch, ScoredBatch, Windows, cut
+from vmaf_train.batches import Batches, InOrder, PairBatch, ScoredBatch, Windows, cut, gather
 from vmaf_train.datasets import FrameMOSDataset, PairedFrameDataset
 from vmaf_train.errors import UserError
 from vmaf_train.params import Params
@@ -180,6 +180,16 @@ def test_a_batch_is_put_together_on_the_device_of_the_data(device: str) -> None:
             assert {values.device.type for values in batch if isinstance(values, torch.Tensor)} == {device}
     for batch in InOrder(scored().to(device), 5):
         assert {values.device.type for values in batch if isinstance(values, torch.Tensor)} == {device}
+
+
+@pytest.mark.parametrize("crop", [0, 8])
+def test_crops_on_a_gpu_are_those_on_a_processor(crop: int) -> None:
+    frames = torch.randint(256, (5, SIZE, SIZE + 3), dtype=torch.uint8)
+    room = (SIZE - crop + 1, SIZE + 3 - crop + 1) if crop else (1, 1)
+    top, left = (torch.randint(limit, (16,)) for limit in room)
+    windows = Windows(top, left, torch.arange(16) % 2 > 0, torch.arange(16) % 4 > 1)
+    index = torch.randint(5, (16,))
+    assert torch.equal(gather(frames, index, windows, crop), cut(frames, index, windows, crop))
 
 
 def test_crops_reach_the_last_row_and_column() -> None:
