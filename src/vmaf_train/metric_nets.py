@@ -18,6 +18,11 @@ ENERGY_CELL = 16  # pixels of the frame
 ENERGY_HIDDEN = 24
 FAINT = 1 / 510  # half a code value: what rounding to 8 bits hides
 
+# oneMKL picks a function's code at the first call, and of threads that make it together one may get code that
+# is less exact (issue 188792 of PyTorch): no training would be the same again. Here one thread makes it
+for _function in (torch.exp, torch.log, torch.sqrt):
+    _function(torch.ones(1))
+
 
 class Metric(nn.Module, ABC):
     """One distorted luma frame to a mean opinion score; `head` is the last linear layer."""
