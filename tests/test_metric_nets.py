@@ -10,7 +10,14 @@ from torch.nn import functional as fn
 
 from vmaf_train.export import compare, to_onnx
 from vmaf_train.graph import check_graph
-from vmaf_train.metric_nets import ENERGY_CELL, EnergyMetric, NrMetric, derivative_filters, local_contrast
+from vmaf_train.metric_nets import (
+    ENERGY_CELL,
+    EnergyMetric,
+    NrMetric,
+    derivative_filters,
+    local_contrast,
+    weighted_mean,
+)
 from vmaf_train.params_reader import CELL
 from vmaf_train.sampling import FRAGMENT
 
@@ -83,16 +90,35 @@ def test_an_energy_metric_answers_on_a_plain_frame() -> None:
     assert all(values.grad is None or values.grad.isfinite().all() for values in net.parameters())
 
 
+def test_attention_weighs_cells_by_what_they_hold_each_channel_for_itself() -> None:
+    maps, even = torch.rand(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+    torch.testing.assert_close(weighted_mean(maps, even), maps.mean((2, 3)))
+    peaks = even.clone()
+    peaks[:, 1, 2, 3] = 100
+    expected = maps.mean((2, 3))
+    expected[:, 1] = maps[:, 1, 2, 3]
+    torch.testing.assert_close(weighted_mean(maps, peaks), expected)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_layers_over_the_energies_are_as_many_as_asked_for(layers: int) -> None:
+    net = EnergyMetric(4, layers=layers)
+    assert len(net.mix) == layers
+    assert net(torch.rand(2, 1, 32, 32)).shape == (2,)
+    assert parameters(EnergyMetric(4, layers=layers, attention=True)) == parameters(net) + 4 * 5 + 4 * 24
+
+
 def test_an_energy_metric_scores_a_frame_alone_as_in_a_batch() -> None:
     net, frames = EnergyMetric(4).eval(), torch.rand(3, 1, 224, 224)
     with torch.no_grad():
         torch.testing.assert_close(net(frames), torch.cat([net(frame[None]) for frame in frames]))
 
 
+@pytest.mark.parametrize("attention", [False, True])
 @pytest.mark.parametrize("apart", [False, True])
-def test_an_energy_metric_becomes_an_allowed_file_that_equals_it(apart: bool) -> None:
+def test_an_energy_metric_becomes_an_allowed_file_that_equals_it(apart: bool, attention: bool) -> None:
     torch.manual_seed(1)
-    net = EnergyMetric(8, apart=apart)
+    net = EnergyMetric(8, layers=3, attention=attention, apart=apart)
     data = to_onnx(net, "nr")
     check_graph(data, name="energies.onnx")
     compare(net, data, "nr", name="energies.onnx")

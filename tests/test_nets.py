@@ -30,11 +30,14 @@ def test_a_section_of_the_parameters_decides_the_network(make_params: Callable[.
 
 
 def test_the_design_in_the_parameters_decides_the_metric(make_params: Callable[..., Params]) -> None:
-    params = make_params(models=["nr_metric_v2"], nr_metric_v2__net__width=8)
+    sized = {"nr_metric_v2__net__width": 8, "nr_metric_v2__net__layers": 4}
+    params = make_params(models=["nr_metric_v2"], **sized)
     net = build(params.model("nr_metric_v2"))
     assert isinstance(net, EnergyMetric)
-    assert parameters(net) == parameters(EnergyMetric(8))
+    assert parameters(net) == parameters(EnergyMetric(8, layers=4, attention=True))
     assert not net.apart
+    plain = build(make_params(nr_metric_v2__net__pooling="mean", **sized).model("nr_metric_v2"))
+    assert parameters(plain) == parameters(EnergyMetric(8, layers=4))
 
 
 def test_a_metric_that_samples_fragments_keeps_them_apart(make_params: Callable[..., Params]) -> None:

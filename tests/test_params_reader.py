@@ -115,6 +115,10 @@ def test_each_key_is_needed(path: tuple[str, ...]) -> None:
             7,
             "nr_metric_v2.net.radius is 7, and design energies has no use",
         ),
+        ("nr_metric_v3.net.layers", 0, "nr_metric_v3.net.layers is 0, and design energies needs 1 or more"),
+        ("nr_metric_v1.net.layers", 2, "nr_metric_v1.net has layers 2 and pooling mean, and design conv"),
+        ("nr_metric_v1.net.pooling", "attention", "has layers 0 and pooling attention, and design conv"),
+        ("nr_metric_v2.net.pooling", "max", "pooling is 'max'; expected one of mean, attention"),
         (
             "learned_filter_v1.capped.rank_weight",
             0.5,

@@ -113,10 +113,11 @@ class EnergyMetric(Metric):
     At every second pixel of the frame, at a half and a quarter of its size: in each of 14x14 cells the
     logarithm of the mean absolute response of eight 3x3 filters, and how much the root mean square exceeds
     it (how sparse the response is). Contrast becomes a sum there, and blur, noise and lost texture become
-    differences between scales and filters. Two 1x1 layers of `width` channels combine them, and the mean
-    and the standard deviation over the cells go through a layer of 24 to the score. Statistics of
+    differences between scales and filters. `layers` 1x1 layers of `width` channels combine them, and the
+    mean and the standard deviation over the cells go through a layer of 24 to the score. Statistics of
     derivatives tell damage whatever the content: BRISQUE (Mittal, Moorthy & Bovik, TIP 2012), GM-LOG (Xue
-    et al., TIP 2014).
+    et al., TIP 2014). With `attention` each channel has a second mean over the cells, in which its own 1x1
+    layer weighs them: damage is rated where it is seen (Bosse et al., TIP 2018).
 
     With `apart` the cells are fragments that were no neighbours: no filter reaches across their edges.
     """
@@ -124,15 +125,25 @@ class EnergyMetric(Metric):
     filters: Tensor
     measures = "cells"
 
-    def __init__(self, width: int = 32, dropout: float = 0.2, *, apart: bool = False) -> None:
+    def __init__(
+        self,
+        width: int = 32,
+        dropout: float = 0.2,
+        *,
+        layers: int = 2,
+        attention: bool = False,
+        apart: bool = False,
+    ) -> None:
         super().__init__()
         self.apart = apart
         # an absolute value is the sum of two rectified ones, which take ONNX Runtime half the time
         self.register_buffer("filters", torch.cat([derivative_filters(), -derivative_filters()]))
         measured = 2 * FILTERS * ENERGY_SCALES
         self.even = nn.BatchNorm2d(measured, affine=False)
-        self.mix = nn.Sequential(_conv_bn(measured, width, kernel=1), _conv_bn(width, width, kernel=1))
-        pooled = 2 * (width + measured)
+        inputs = [measured, *[width] * (layers - 1)]
+        self.mix = nn.Sequential(*(_conv_bn(channels, width, kernel=1) for channels in inputs))
+        self.attention = nn.Conv2d(width, width, 1) if attention else None
+        pooled = 2 * (width + measured) + (width if attention else 0)
         self.even_pooled = nn.BatchNorm1d(pooled, affine=False)
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(pooled, ENERGY_HIDDEN)
@@ -163,8 +174,11 @@ class EnergyMetric(Metric):
         """Energies (N, 48, H/16, W/16) to scores (N,)."""
         with torch.autocast(measured.device.type, enabled=False):
             energies = self.even(measured)
-            pooled = torch.cat([_mean_and_spread(self.mix(energies)), _mean_and_spread(energies)], 1)
-            hidden = fn.relu(self.hidden(self.dropout(self.even_pooled(pooled))))
+            mixed = self.mix(energies)
+            pooled = [_mean_and_spread(mixed), _mean_and_spread(energies)]
+            if self.attention is not None:
+                pooled.append(weighted_mean(mixed, self.attention(mixed)))
+            hidden = fn.relu(self.hidden(self.dropout(self.even_pooled(torch.cat(pooled, 1)))))
             return cast(Tensor, self.head(hidden)).squeeze(1)
 
 
@@ -197,6 +211,13 @@ def _mean_and_spread(maps: Tensor) -> Tensor:
     # a square root is too steep at zero
     spread = ((maps - mean).square().mean((2, 3)) + 1e-3).sqrt()
     return torch.cat([mean.flatten(1), spread], 1)
+
+
+def weighted_mean(maps: Tensor, logits: Tensor) -> Tensor:
+    """Mean over the positions of (N, C, H, W), weighed by the softmax of `logits`, as large: (N, C)."""
+    # fn.softmax takes one axis, and flattened maps export with a number of channels that is not known
+    weights = torch.exp(logits - logits.amax((2, 3), keepdim=True))
+    return (maps * weights).sum((2, 3)) / weights.sum((2, 3))
 
 
 def _conv_bn(inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:

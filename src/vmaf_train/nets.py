@@ -10,8 +10,14 @@ from vmaf_train.params import FilterModel, NrModel
 def build(section: NrModel | FilterModel) -> Metric | LearnedFilter:
     """The untrained network of a model's section of params.yaml."""
     if isinstance(section, NrModel):
-        if section.net.design == "energies":
-            return EnergyMetric(section.net.width, apart=section.net.sampling == "fragments")
-        return NrMetric(section.net.width, section.net.radius)
+        metric = section.net
+        if metric.design == "convolutional":
+            return NrMetric(metric.width, metric.radius)
+        return EnergyMetric(
+            metric.width,
+            layers=metric.layers,
+            attention=metric.pooling == "attention",
+            apart=metric.sampling == "fragments",
+        )
     net = section.net
     return LearnedFilter(net.channels, net.blocks, net.stride, net.separable)

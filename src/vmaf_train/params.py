@@ -188,12 +188,18 @@ class FilterRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class NrNet:
-    """Design, sampling and size of a no-reference network; `radius`, in pixels, is of its local contrast."""
+    """Design, sampling and size of a no-reference network.
+
+    `radius`, in pixels, is of the local contrast of design convolutional; `layers` and `pooling` are of
+    design energies.
+    """
 
     design: Literal["convolutional", "energies"]
     sampling: Sampling
     width: int
     radius: int
+    layers: int
+    pooling: Literal["mean", "attention"]
 
 
 @dataclass(frozen=True, kw_only=True)

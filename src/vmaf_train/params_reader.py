@@ -59,6 +59,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "split.val": (1e-6, 1),
     "width": (1, 256),
     "radius": (0, 31),
+    "layers": (0, 16),
     "channels": (1, 256),
     "blocks": (0, 64),
     "stride": (1, 8),
@@ -158,6 +159,14 @@ def _check_metric(name: str, section: NrModel, frames: Frames, source: str) -> N
         raise UserError(
             f"{source}: {name}.net.radius is {section.net.radius}, and design energies has no use for it; "
             "set it to 0"
+        )
+    if section.net.design == "energies" and not section.net.layers:
+        raise UserError(f"{source}: {name}.net.layers is 0, and design energies needs 1 or more; raise it")
+    layers, pooling = section.net.layers, section.net.pooling
+    if section.net.design == "convolutional" and (layers or pooling != "mean"):
+        raise UserError(
+            f"{source}: {name}.net has layers {layers} and pooling {pooling}, and design convolutional "
+            "has no use for them; set them to 0 and mean"
         )
     for recipe in (section.capped, section.reference):
         if recipe.batch_size < 2:
