@@ -1,11 +1,12 @@
 """Training steps as `fit` takes them against the plain way: a DataLoader that reads a file an item.
 
-    python bench/train_speed.py [--seconds 10] [--clips 256] [--threads 0]
+    python bench/train_speed.py [--seconds 10] [--clips 256] [--threads 0] [--device cuda]
 
 The same networks, batches and crops as the capped recipes of params.yaml; each row changes one thing and
 runs in a process of its own. On cores that other programs use, give `--threads 1`: threads of one step
 wait for each other. Columns: samples and megapixels of training data a second, and the ratio to
-the first row of the same device. With a GPU, the first and the last way run there too.
+the first row of the same device. With a GPU, the first and the last way run there too; `--device cuda`
+(or cpu) runs the rows of one device alone.
 """
 
 from __future__ import annotations
@@ -186,7 +187,11 @@ def ways(measures: bool) -> list[Way]:
     return rows
 
 
-def main(seconds: float = 10, clips: int = 256, threads: int = 0) -> None:
+def main(seconds: float = 10, clips: int = 256, threads: int = 0, device: str = "") -> None:
+    if device not in ("", "cpu", "cuda"):
+        raise UserError(f"--device {device}: expected cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch sees no GPU here; leave --device out")
     threads = threads or torch.get_num_threads()
     print(f"{machine()}, torch {torch.__version__}, {threads} threads")
     if torch.cuda.is_available():
@@ -204,7 +209,7 @@ def main(seconds: float = 10, clips: int = 256, threads: int = 0) -> None:
         measures = isinstance(net, Metric) and net.measures in fitting
         rows: list[tuple[str, ...]] = []
         first: dict[str, float] = {}
-        for way in ways(measures):
+        for way in (way for way in ways(measures) if device in ("", way.device)):
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
                 samples, pixels = alone.submit(measure, way, model, clips, seconds, threads).result()
             ratio = samples / first.setdefault(way.device, samples)
