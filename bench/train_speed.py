@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -187,9 +187,9 @@ def ways(measures: bool) -> list[Way]:
     return rows
 
 
-def main(seconds: float = 10, clips: int = 256, threads: int = 0, device: str = "") -> None:
-    if device not in ("", "cpu", "cuda"):
-        raise UserError(f"--device {device}: expected cpu or cuda")
+def main(
+    seconds: float = 10, clips: int = 256, threads: int = 0, device: Literal["cpu", "cuda"] | None = None
+) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch sees no GPU here; leave --device out")
     threads = threads or torch.get_num_threads()
@@ -209,7 +209,9 @@ def main(seconds: float = 10, clips: int = 256, threads: int = 0, device: str = 
         measures = isinstance(net, Metric) and net.measures in fitting
         rows: list[tuple[str, ...]] = []
         first: dict[str, float] = {}
-        for way in (way for way in ways(measures) if device in ("", way.device)):
+        for way in ways(measures):
+            if device not in (None, way.device):
+                continue
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
                 samples, pixels = alone.submit(measure, way, model, clips, seconds, threads).result()
             ratio = samples / first.setdefault(way.device, samples)
